@@ -1,0 +1,141 @@
+package spool
+
+import (
+	"fmt"
+	"path"
+	"strconv"
+)
+
+// The directories of a spool. docs/spec/spool-layout.md describes them.
+const (
+	FormatFile  = "fencepost.toml"
+	ClusterFile = "cluster.json"
+
+	DirRoster    = "roster"
+	DirHosts     = "hosts"
+	DirGate      = "gate"
+	DirOnce      = "once"
+	DirDrafts    = "drafts"
+	DirClaims    = "claims"
+	DirSealed    = "sealed"
+	DirDone      = "done"
+	DirFailed    = "failed"
+	DirHeld      = "held"
+	DirParked    = "parked"
+	DirStarted   = "started"
+	DirLocal     = "local"
+	DirRequests  = "requests"
+	DirIntruders = "intruders"
+	DirForeign   = "intruders/foreign"
+)
+
+// FixedDirs are made by init, parents first; stage directories come beside.
+var fixedDirs = []string{DirRoster, DirHosts, DirGate, DirOnce, DirDrafts, DirClaims, DirSealed,
+	DirDone, DirFailed, DirHeld, DirParked, DirStarted, DirLocal, DirRequests, DirIntruders, DirForeign}
+
+// ---- hosts: hosts/HOST/... ---------------------------------------------------
+
+// HostDir is hosts/HOST.
+func HostDir(host string) string { return path.Join(DirHosts, host) }
+
+// LockPath is the file that a host's flock is on: permanent.
+func LockPath(host string) string { return path.Join(DirHosts, host, "lock") }
+
+// HeartbeatPath is the record that a live instance rewrites.
+func HeartbeatPath(host string) string { return path.Join(DirHosts, host, "heartbeat") }
+
+// EpochsDir holds a directory for each number that was ever given out.
+func EpochsDir(host string) string { return path.Join(DirHosts, host, "epochs") }
+
+// FencedDir holds a file for each epoch that was fenced.
+func FencedDir(host string) string { return path.Join(DirHosts, host, "fenced") }
+
+// JournalDir holds a log for each epoch.
+func JournalDir(host string) string { return path.Join(DirHosts, host, "journal") }
+
+// JournalPath is one instance's log.
+func JournalPath(host string, epoch uint64) string {
+	return path.Join(JournalDir(host), epochName(epoch)+".jsonl")
+}
+
+// RosterPath is a host's enrolment.
+func RosterPath(host string) string { return path.Join(DirRoster, host+".json") }
+
+// ---- what belongs to one instance -------------------------------------------
+
+func epochName(epoch uint64) string { return strconv.FormatUint(epoch, 10) }
+
+func parseEpoch(s string) (epoch uint64, ok bool) {
+	ok = parseUint(s, &epoch)
+	return epoch, ok && epoch > 0 && epochName(epoch) == s
+}
+
+// EpochDir is claims/HOST/EPOCH and its like: base is DirClaims, DirSealed or
+// DirDrafts. Each is made once and by its instance alone.
+func EpochDir(base, host string, epoch uint64) string {
+	return path.Join(base, host, epochName(epoch))
+}
+
+// ---- what belongs to one job ------------------------------------------------
+
+// GatePath is the hard link that lets an id in once.
+func GatePath(id string) string { return path.Join(DirGate, Bucket(id), id) }
+
+// OncePath is the hard link that lets an id out of a stage once.
+func OncePath(stage Stage, id string) string {
+	return path.Join(DirOnce, Bucket(id), string(stage)+"~"+id)
+}
+
+// StartedPath is the link that the guard makes: one start of the job.
+func StartedPath(id string) string { return path.Join(DirStarted, Bucket(id), id) }
+
+// LocalDir is where the embedded cluster keeps a job's output.
+func LocalDir(id string) string { return path.Join(DirLocal, id) }
+
+// DonePath is the place of a final record.
+func DonePath(n Name) string { return path.Join(DirDone, Bucket(n.ID), FormatDone(n)) }
+
+// RequestPath is what a person asked for a job: kind is "hold" or "cancel".
+func RequestPath(kind, id string) string { return path.Join(DirRequests, kind+"~"+id) }
+
+// ---- stages -----------------------------------------------------------------
+
+// A StageDir says where a stage's entries wait, and in which form.
+type StageDir struct {
+	Stage Stage
+	Dir   string
+	Ext   string
+}
+
+// Layout says where the stages' directories are.
+type Layout struct {
+	Translate string // "xml" by default
+	Submit    string // "json" by default
+}
+
+// DefaultLayout is what init makes unless told otherwise.
+func DefaultLayout() Layout { return Layout{Translate: "xml", Submit: "json"} }
+
+// Input is where a stage's entries wait.
+func (l Layout) Input(s Stage) StageDir {
+	switch s {
+	case Translate:
+		return StageDir{s, l.Translate, "xml"}
+	case Submit:
+		return StageDir{s, l.Submit, "json"}
+	}
+	panic(fmt.Sprintf("spool: stage %q takes no entries", s))
+}
+
+// Stages are the stages that take entries, in the order of the flow.
+func Stages() []Stage { return []Stage{Translate, Submit} }
+
+// Next is the stage that takes what a stage publishes; ok is false at the end.
+func Next(s Stage) (Stage, bool) { return Submit, s == Translate }
+
+// EntryPath is where an entry waits.
+func (l Layout) EntryPath(s Stage, n Name) string {
+	d := l.Input(s)
+	n.Ext = d.Ext
+	return path.Join(d.Dir, FormatEntry(n))
+}
