@@ -1,0 +1,93 @@
+package env
+
+import (
+	"context"
+	"crypto/rand"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"fencepost/spool/vfs"
+)
+
+// Real is the Env of a process on a real host.
+type Real struct {
+	fs vfs.FS
+}
+
+var _ Env = (*Real)(nil)
+
+// NewReal returns the Env of this process, with fs as its view of the share.
+func NewReal(fs vfs.FS) *Real { return &Real{fs: fs} }
+
+// FS implements Env.
+func (r *Real) FS() vfs.FS { return r.fs }
+
+// Wall implements Env.
+func (r *Real) Wall() time.Time { return time.Now() }
+
+// Now implements Env: CLOCK_BOOTTIME, since Go's own monotonic clock stands
+// still while the machine is suspended.
+func (r *Real) Now() time.Duration {
+	var ts unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &ts); err != nil {
+		// Linux has it since 2.6.39. A made-up time would be worse than none.
+		panic("clock_gettime(CLOCK_BOOTTIME): " + err.Error())
+	}
+	return time.Duration(ts.Nano())
+}
+
+// Sleep implements Env. It counts on Go's timers, which don't see a suspend:
+// who has to know measures with Now.
+func (r *Real) Sleep(ctx context.Context, d time.Duration) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	if d <= 0 {
+		return nil
+	}
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-t.C:
+		return nil
+	}
+}
+
+// Go implements Env: a goroutine. The name is for the simulator's picture.
+func (r *Real) Go(_ string, task func()) { go task() }
+
+// NewSignal implements Env.
+func (r *Real) NewSignal() Signal { return make(signal, 1) }
+
+// Random implements Env. crypto/rand ends the process rather than fail.
+func (r *Real) Random(p []byte) { _, _ = rand.Read(p) }
+
+// signal holds one kept notice.
+type signal chan struct{}
+
+func (s signal) Notify() {
+	select {
+	case s <- struct{}{}:
+	default:
+	}
+}
+
+func (s signal) Wait(ctx context.Context, d time.Duration) {
+	if d <= 0 {
+		select {
+		case <-s:
+		default:
+		}
+		return
+	}
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-s:
+	case <-ctx.Done():
+	case <-t.C:
+	}
+}
