@@ -257,4 +257,3 @@ func (o *OS) syncDir(dir string) error {
 	}
 	return err
 }
-
