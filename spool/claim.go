@@ -1,0 +1,226 @@
+package spool
+
+import (
+	"errors"
+	"fmt"
+	"path"
+	"syscall"
+)
+
+// Claim is an entry that this instance took. Exactly one of its methods that
+// end it (Seal, Return, Fail, Park, Hold, ParkCopy) is called; after an error of
+// one of them the claim is nobody's here any more: the own sweep, or a
+// reclaimer, finds what became of it.
+type Claim struct {
+	in    *Instance
+	Name  Name
+	path  string
+	draft string // "" until Draft
+}
+
+// Claim takes an entry by renaming it into the instance's own directory, under
+// a name with a new token. ErrLost: somebody else was first, the normal case
+// of a race. ErrFenced: this instance's epoch is over.
+func (in *Instance) Claim(stage Stage, entry Name) (*Claim, error) {
+	n := entry
+	n.Stage, n.Seq = stage, in.nextSeq()
+	c := &Claim{in: in, Name: n, path: path.Join(in.claims(), FormatClaim(n))}
+	in.own(c.path)
+	verdict, err := in.moveToToken(in.Layout.EntryPath(stage, entry), c.path)
+	switch verdict {
+	case Done:
+		in.note(EvClaimed, n, "")
+		return c, nil
+	case Gone:
+		in.disown(c.path)
+		if ferr := in.checkFenced(in.claims()); ferr != nil {
+			return nil, ferr
+		}
+		return nil, ErrLost
+	default:
+		// It may land yet: the sweep returns it.
+		in.disown(c.path)
+		return nil, fmt.Errorf("claim %s: %w", entry.ID, errors.Join(err, ErrUnclear))
+	}
+}
+
+// Token is the claim's token.
+func (c *Claim) Token() Token {
+	return Token{Spool: c.in.ID, Host: c.in.Host, Epoch: c.in.Epoch, Seq: c.Name.Seq, Gen: c.Name.Gen}
+}
+
+// Path is the claim's file, relative to the spool.
+func (c *Claim) Path() string { return c.path }
+
+// Read returns the claimed file.
+func (c *Claim) Read() ([]byte, error) {
+	data, _, err := c.in.FS.Read(c.path, c.in.Limits.FileSize)
+	return data, err
+}
+
+// Draft writes the stage's output: durable, complete, invisible to others. It
+// bears the claim's number, so that a redo finds it.
+func (c *Claim) Draft(data []byte) error {
+	next, ok := Next(c.Name.Stage)
+	if !ok {
+		return fmt.Errorf("stage %s has no output", c.Name.Stage)
+	}
+	n := Name{Stage: c.Name.Stage, Seq: c.Name.Seq, ID: c.Name.ID, Ext: c.in.Layout.Input(next).Ext}
+	draft := path.Join(c.in.drafts(), FormatDraft(n))
+	c.in.own(draft)
+	if _, err := c.in.FS.Create(draft, data); err != nil {
+		c.in.disown(draft)
+		if isErr(err, syscall.ENOENT, syscall.ESTALE) {
+			if ferr := c.in.checkFenced(c.in.drafts()); ferr != nil {
+				return ferr
+			}
+		}
+		return fmt.Errorf("write draft: %w", err)
+	}
+	c.draft = draft
+	return nil
+}
+
+// Seal decides the claim: from here its draft will be published, or the job
+// released at the cluster under the given id, by whoever gets to it. The seal
+// is durable on return. ErrLost: the claim was taken away before; the draft and
+// the cluster's job are left alone.
+func (c *Claim) Seal(clusterID string) (*Sealed, error) {
+	n := c.Name
+	n.Cluster = clusterID
+	s := &Sealed{in: c.in, Name: n, path: path.Join(c.in.sealed(), FormatSealed(n)), draft: c.draft}
+	c.in.own(s.path)
+	verdict, err := c.in.moveToToken(c.path, s.path)
+	if verdict == Done {
+		c.in.disown(c.path)
+		if err := c.in.FS.Sync(c.in.sealed(), c.in.claims()); err != nil {
+			c.in.disown(s.path, c.draft)
+			return nil, fmt.Errorf("seal %s: %w", n.ID, errors.Join(err, ErrUnclear))
+		}
+		c.in.note(EvSealed, n, "")
+		return s, nil
+	}
+	c.in.disown(c.path, s.path, c.draft)
+	if verdict != Gone {
+		c.in.note(EvUnclear, n, "seal: "+verdict.String())
+		return nil, fmt.Errorf("seal %s: %w", n.ID, errors.Join(err, ErrUnclear))
+	}
+	c.in.note(EvLost, n, "seal: the claim is not ours any more")
+	return nil, fmt.Errorf("seal %s: %w", n.ID, errors.Join(ErrLost, c.in.checkFenced(c.in.claims())))
+}
+
+// Why is the reason of a return. Fault says that it is the job's: it counts.
+type Why struct {
+	Reason string
+	Fault  bool
+	Event  string // EvReturned if empty
+}
+
+// Return puts the entry back under a name that it never had: the generation
+// grows, and the faults if the reason is the job's. Past the limit of faults it
+// goes to failed/, past that of generations to parked/.
+func (c *Claim) Return(why Why) error {
+	if why.Event == "" {
+		why.Event = EvReturned
+	}
+	return c.end(func() error { return c.in.putBack(c.path, c.Name, why, false) })
+}
+
+// Fail puts the job into failed/: it is bad, or was tried too often.
+func (c *Claim) Fail(event, reason string) error { return c.aside(DirFailed, event, reason) }
+
+// Park puts the job into parked/, for a person.
+func (c *Claim) Park(reason string) error { return c.aside(DirParked, EvParked, reason) }
+
+// Hold puts the job into held/, as a person asked for.
+func (c *Claim) Hold(reason string) error { return c.aside(DirHeld, EvHeld, reason) }
+
+func (c *Claim) aside(dir, event, reason string) error {
+	return c.end(func() error { return c.in.setAside(c.path, c.Name, dir, event, reason) })
+}
+
+// ParkCopy puts a second copy of a job into parked/, outside the balance.
+func (c *Claim) ParkCopy(reason string) error {
+	return c.end(func() error {
+		n := c.Name
+		n.Host, n.Epoch = c.in.Host, c.in.Epoch
+		verdict, err := c.in.moveToToken(c.path, path.Join(DirParked, FormatCopy(n)))
+		if verdict != Done {
+			return fmt.Errorf("park copy of %s: %w", n.ID, errors.Join(err, ErrUnclear))
+		}
+		c.in.note(EvQuarantine, c.Name, reason)
+		return nil
+	})
+}
+
+// Once passes the exit gate: Done = this entry, now or on an earlier try; Taken
+// = a second copy of the job, which must never be submitted.
+func (c *Claim) Once() (Verdict, error) {
+	id, err := c.in.FS.Identify(c.path)
+	if err != nil {
+		return Unknown, err
+	}
+	return c.in.linkOnce(c.path, OncePath(c.Name.Stage, c.Name.ID), id)
+}
+
+// end runs what ends the claim, and gives up its names.
+func (c *Claim) end(f func() error) error {
+	err := f()
+	c.in.disown(c.path, c.draft)
+	if err != nil {
+		return errors.Join(err, c.in.fencedIfGone(err))
+	}
+	if c.draft != "" {
+		_ = c.in.removeName(c.draft) // of no use any more; reclaim drops it otherwise
+	}
+	return nil
+}
+
+func (in *Instance) fencedIfGone(err error) error {
+	if isErr(err, syscall.ENOENT, syscall.ESTALE) {
+		return in.checkFenced(in.claims())
+	}
+	return nil
+}
+
+// putBack moves a claim or a sealed file, anybody's, back to its stage: the
+// generation grows, so that a late rename of somebody dead can't catch it.
+func (in *Instance) putBack(from string, n Name, why Why, death bool) error {
+	n.Gen++
+	if why.Fault {
+		n.Faults++
+	}
+	switch {
+	case n.Faults > in.Limits.Faults && death:
+		return in.setAside(from, n, DirParked, EvParked, fmt.Sprintf("%d instances died while they worked on it; the last: %s", n.Faults, why.Reason))
+	case n.Faults > in.Limits.Faults:
+		return in.setAside(from, n, DirFailed, EvFailed, fmt.Sprintf("%d faults; the last: %s", n.Faults, why.Reason))
+	case n.Gen > in.Limits.Gen:
+		return in.setAside(from, n, DirParked, EvParked, fmt.Sprintf("%d generations; the last: %s", n.Gen, why.Reason))
+	}
+	bare := n
+	bare.Cluster = ""
+	verdict, err := in.moveFromToken(from, in.Layout.EntryPath(n.Stage, bare))
+	if verdict != Done {
+		return fmt.Errorf("put back %s: %w", n.ID, err)
+	}
+	in.note(why.Event, n, why.Reason)
+	return nil
+}
+
+// setAside moves a claim or a sealed file, anybody's, into failed/, held/ or
+// parked/. What says why is written first: it explains, the name decides.
+func (in *Instance) setAside(from string, n Name, dir, event, reason string) error {
+	if err := in.writeWhy(dir, n, event, reason); err != nil {
+		return err
+	}
+	in.note(event, n, reason)
+	if err := in.Journal.Flush(); err != nil {
+		in.note(EvUnclear, n, err.Error())
+	}
+	verdict, err := in.moveFromToken(from, path.Join(dir, FormatAside(n)))
+	if verdict != Done {
+		return fmt.Errorf("set aside %s into %s: %w", n.ID, dir, err)
+	}
+	return in.FS.Sync(dir)
+}

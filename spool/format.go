@@ -1,0 +1,167 @@
+package spool
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"path"
+	"strings"
+	"syscall"
+
+	"github.com/google/uuid"
+	"github.com/pelletier/go-toml/v2"
+
+	"fencepost/spool/vfs"
+)
+
+// FormatVersion is the version of the layout that this code reads and writes.
+const FormatVersion = 1
+
+// Format is fencepost.toml: what all hosts must agree on. It is written once.
+type Format struct {
+	Version int          `toml:"version" comment:"version of the spool's layout; fixes names and buckets"`
+	SpoolID string       `toml:"spool_id" comment:"stands in the name and the comment of each job at the cluster"`
+	Stages  FormatStages `toml:"stages"`
+}
+
+// FormatStages says where each stage's entries wait.
+type FormatStages struct {
+	Translate FormatStage `toml:"translate"`
+	Submit    FormatStage `toml:"submit"`
+}
+
+// FormatStage is one stage's directory, relative to the spool.
+type FormatStage struct {
+	Dir string `toml:"dir"`
+}
+
+// NewFormat is the format of a new spool with the default layout.
+func NewFormat() (Format, error) {
+	id, err := uuid.NewRandom()
+	if err != nil {
+		return Format{}, fmt.Errorf("make spool id: %w", err)
+	}
+	l := DefaultLayout()
+	return Format{Version: FormatVersion, SpoolID: id.String(),
+		Stages: FormatStages{FormatStage{l.Translate}, FormatStage{l.Submit}}}, nil
+}
+
+// Layout is the format's layout.
+func (f Format) Layout() Layout {
+	return Layout{Translate: f.Stages.Translate.Dir, Submit: f.Stages.Submit.Dir}
+}
+
+// ParseFormat parses fencepost.toml; unknown keys are errors.
+func ParseFormat(data []byte) (Format, error) {
+	var f Format
+	d := toml.NewDecoder(bytes.NewReader(data)).DisallowUnknownFields()
+	if err := d.Decode(&f); err != nil {
+		var strict *toml.StrictMissingError
+		if errors.As(err, &strict) {
+			return f, fmt.Errorf("%s: unknown key:\n%s", FormatFile, strict.String())
+		}
+		return f, fmt.Errorf("%s: %w", FormatFile, err)
+	}
+	if f.Version != FormatVersion {
+		return f, fmt.Errorf("%s: layout version %d, but this program knows version %d: use the program that made the spool, or a newer one",
+			FormatFile, f.Version, FormatVersion)
+	}
+	if !ValidID(f.SpoolID) {
+		return f, fmt.Errorf("%s: spool_id %q is not a lower-case UUID", FormatFile, f.SpoolID)
+	}
+	return f, f.Layout().validate()
+}
+
+func (l Layout) validate() error {
+	seen := map[string]bool{}
+	for _, d := range fixedDirs {
+		seen[d] = true
+	}
+	for _, dir := range []string{l.Translate, l.Submit} {
+		switch {
+		case dir == "" || strings.HasPrefix(dir, "/") || path.Clean(dir) != dir || strings.HasPrefix(dir, "."):
+			return fmt.Errorf("%s: stage directory %q must be a clean path below the spool", FormatFile, dir)
+		case seen[dir]:
+			return fmt.Errorf("%s: directory %q is used twice", FormatFile, dir)
+		}
+		seen[dir] = true
+	}
+	return nil
+}
+
+// ReadFormat reads fencepost.toml.
+func ReadFormat(fs vfs.FS) (Format, error) {
+	data, _, err := fs.Read(FormatFile, 1<<20)
+	if isErr(err, syscall.ENOENT) {
+		return Format{}, fmt.Errorf("%w: %w (make one with fencepost init)", ErrNoSpool, err)
+	}
+	if err != nil {
+		return Format{}, err
+	}
+	return ParseFormat(data)
+}
+
+// Init makes the layout on fs, or what is missing of it; made is false if the
+// spool was there. Two that run at once make one spool: its format file is
+// linked into place, complete.
+func Init(fs vfs.FS, f Format) (got Format, made bool, err error) {
+	if got, err = ReadFormat(fs); err == nil {
+		return got, false, makeDirs(fs, got)
+	}
+	if !errors.Is(err, ErrNoSpool) {
+		return got, false, err
+	}
+	var b bytes.Buffer
+	b.WriteString("# The format of this spool. All hosts must agree on it: don't edit it while any runs.\n")
+	if err := toml.NewEncoder(&b).Encode(f); err != nil {
+		return f, false, fmt.Errorf("encode %s: %w", FormatFile, err)
+	}
+	// Directories first: who sees the format file may rely on them.
+	if err := makeDirs(fs, f); err != nil {
+		return f, false, err
+	}
+	draft := "." + FormatFile + "." + uuid.NewString()
+	if _, err := fs.Create(draft, b.Bytes()); err != nil {
+		return f, false, fmt.Errorf("write format: %w", err)
+	}
+	lerr := fs.Link(draft, FormatFile)
+	if err := fs.Remove(draft); err != nil {
+		return f, false, fmt.Errorf("remove draft of format: %w", err)
+	}
+	if err := fs.Sync("."); err != nil {
+		return f, false, err
+	}
+	got, err = ReadFormat(fs)
+	if err != nil {
+		return got, false, errors.Join(lerr, err)
+	}
+	return got, got.SpoolID == f.SpoolID, makeDirs(fs, got)
+}
+
+func makeDirs(fs vfs.FS, f Format) error {
+	l := f.Layout()
+	for _, stage := range []string{l.Translate, l.Submit} {
+		if err := mkdirAll(fs, stage); err != nil {
+			return err
+		}
+	}
+	for _, d := range fixedDirs {
+		if err := mkdirAll(fs, d); err != nil {
+			return err
+		}
+	}
+	return fs.Sync(".")
+}
+
+// mkdirAll is for init only: nothing below the layout is ever made this way.
+func mkdirAll(fs vfs.FS, dir string) error {
+	if p := path.Dir(dir); p != "." {
+		if err := mkdirAll(fs, p); err != nil {
+			return err
+		}
+	}
+	if err := fs.Mkdir(dir); err != nil && !isErr(err, syscall.EEXIST) {
+		return fmt.Errorf("make directory: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,134 @@
+package spool
+
+import (
+	"context"
+	"fmt"
+	"path"
+	"slices"
+	"sync"
+	"syscall"
+)
+
+// noContext is for waits that nothing cancels.
+var noContext = context.Background()
+
+// Instance is one run of the daemon, working on a spool under its epoch. Its
+// directories were made by package lease.
+//
+// All methods may be called by several tasks at once.
+type Instance struct {
+	*Spool
+	Host    string
+	Epoch   uint64
+	Journal *Journal
+
+	// OnFenced is told, once, that the instance found its directories gone.
+	OnFenced func(error)
+
+	mu     sync.Mutex // never held across a call to Env
+	seq    uint64
+	flight map[string]bool // names that a task of ours owns, or is about to make
+	fenced error
+}
+
+// NewInstance is the instance of host and epoch. tee, which may be nil, sees
+// each event of its journal.
+func NewInstance(s *Spool, stamp Stamp, tee func(Event)) (*Instance, error) {
+	j, err := OpenJournal(s.Env, stamp, tee)
+	if err != nil {
+		return nil, err
+	}
+	return &Instance{Spool: s, Host: stamp.Host, Epoch: stamp.Epoch, Journal: j, flight: map[string]bool{}}, nil
+}
+
+// claims, sealed and drafts are the instance's own directories.
+func (in *Instance) claims() string { return EpochDir(DirClaims, in.Host, in.Epoch) }
+func (in *Instance) sealed() string { return EpochDir(DirSealed, in.Host, in.Epoch) }
+func (in *Instance) drafts() string { return EpochDir(DirDrafts, in.Host, in.Epoch) }
+
+// nextSeq gives out a number that this instance never gave before.
+func (in *Instance) nextSeq() uint64 {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	in.seq++
+	return in.seq
+}
+
+// own registers a name before the call that makes it, so that the own sweep
+// doesn't take an operation in flight for a stray.
+func (in *Instance) own(name string) {
+	in.mu.Lock()
+	in.flight[name] = true
+	in.mu.Unlock()
+}
+
+func (in *Instance) disown(names ...string) {
+	in.mu.Lock()
+	for _, n := range names {
+		delete(in.flight, n)
+	}
+	in.mu.Unlock()
+}
+
+func (in *Instance) owns(name string) bool {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	return in.flight[name]
+}
+
+// InFlight is the number of names that tasks of this instance own.
+func (in *Instance) InFlight() int {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	return len(in.flight)
+}
+
+// Fenced returns why this instance's epoch is over, or nil.
+func (in *Instance) Fenced() error {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	return in.fenced
+}
+
+// checkFenced is called after an ENOENT or ESTALE on the way to a directory of
+// ours: gone from a fresh listing of its parent = fenced, and the instance
+// stops, whatever it was doing; there = ridden out.
+func (in *Instance) checkFenced(dir string) error {
+	names, err := in.FS.List(path.Dir(dir))
+	if err != nil && !isErr(err, syscall.ENOENT, syscall.ESTALE) {
+		return fmt.Errorf("look for own directory: %w", err)
+	}
+	if slices.Contains(names, path.Base(dir)) {
+		return nil
+	}
+	why := fmt.Errorf("%w: %s was removed", ErrFenced, dir)
+	in.mu.Lock()
+	first := in.fenced == nil
+	if first {
+		in.fenced = why
+	}
+	tell := in.OnFenced
+	in.mu.Unlock()
+	if first && tell != nil {
+		tell(why)
+	}
+	return why
+}
+
+// note adds an event about a job.
+func (in *Instance) note(event string, n Name, detail string) {
+	in.Journal.Add(Event{Event: event, Job: n.ID, Stage: n.Stage, Token: in.shortToken(n),
+		Gen: n.Gen, Faults: n.Faults, Cluster: n.Cluster, Detail: detail})
+}
+
+// shortToken is HOST/EPOCH/SEQ. A name in another's directory says whose in
+// Host and Epoch; those of our own claims leave them empty.
+func (in *Instance) shortToken(n Name) string {
+	if n.Seq == 0 {
+		return ""
+	}
+	if n.Host == "" {
+		n.Host, n.Epoch = in.Host, in.Epoch
+	}
+	return fmt.Sprintf("%s/%d/%d", n.Host, n.Epoch, n.Seq)
+}

@@ -1,0 +1,258 @@
+package spool
+
+import (
+	"errors"
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+	"syscall"
+)
+
+// Place says where a job is, in one word.
+type Place string
+
+// The places of a job. A job counts once, at its furthest.
+const (
+	PlaceAccepting Place = "accepting"
+	PlaceWaiting   Place = "waiting"
+	PlaceClaimed   Place = "claimed"
+	PlaceSealed    Place = "sealed"
+	PlaceHeld      Place = "held"
+	PlaceParked    Place = "parked"
+	PlaceFailed    Place = "failed"
+	PlaceDone      Place = "done"
+)
+
+// Places lists them in the order of the flow.
+func Places() []Place {
+	return []Place{PlaceAccepting, PlaceWaiting, PlaceClaimed, PlaceSealed, PlaceHeld, PlaceParked, PlaceFailed, PlaceDone}
+}
+
+// Found is one file of a job.
+type Found struct {
+	Name  Name // Host and Epoch: whose claim or sealed file it is, or who did it
+	Place Place
+	Path  string // relative to the spool
+}
+
+// scan lists parts of the spool. Each method calls visit with what parses, and
+// foreign, if it is set, with what doesn't.
+type scan struct {
+	s       *Spool
+	visit   func(Found)
+	foreign func(file string)
+}
+
+// Scan lists every job once or more often, in the order of the flow. On a live
+// spool it is a hint: jobs move meanwhile.
+func (s *Spool) Scan(visit func(Found)) error {
+	sc := &scan{s: s, visit: visit}
+	return errors.Join(sc.drafts(), sc.entries(Translate), sc.owned(DirClaims), sc.owned(DirSealed), sc.entries(Submit),
+		sc.aside(DirHeld, PlaceHeld), sc.aside(DirParked, PlaceParked), sc.aside(DirFailed, PlaceFailed), sc.done(nil))
+}
+
+func (sc *scan) list(dir string) ([]string, error) {
+	names, err := sc.s.FS.List(dir)
+	if isErr(err, syscall.ENOENT, syscall.ESTALE) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("list: %w", err)
+	}
+	return names, nil
+}
+
+func (sc *scan) stray(dir, name string) {
+	if sc.foreign != nil {
+		sc.foreign(path.Join(dir, name))
+	}
+}
+
+// drafts finds accept drafts: whether one counts depends on the gate.
+func (sc *scan) drafts() error {
+	return sc.epochs(DirDrafts, func(host string, epoch uint64, dir, name string) {
+		n, ok := ParseDraft(name)
+		n.Host, n.Epoch = host, epoch
+		switch {
+		case !ok:
+			sc.stray(dir, name)
+		case n.Stage == KindAccept:
+			n.Stage = Ingest
+			sc.visit(Found{n, PlaceAccepting, path.Join(dir, name)})
+		}
+	})
+}
+
+func (sc *scan) entries(stage Stage) error {
+	d := sc.s.Layout.Input(stage)
+	names, err := sc.list(d.Dir)
+	for _, name := range names {
+		n, ok := ParseEntry(name)
+		if !ok || n.Ext != d.Ext {
+			sc.stray(d.Dir, name)
+			continue
+		}
+		n.Stage = stage
+		sc.visit(Found{n, PlaceWaiting, path.Join(d.Dir, name)})
+	}
+	return err
+}
+
+// owned finds claims or sealed files of all hosts and epochs.
+func (sc *scan) owned(base string) error {
+	place, parse := PlaceClaimed, ParseClaim
+	if base == DirSealed {
+		place, parse = PlaceSealed, ParseSealed
+	}
+	return sc.epochs(base, func(host string, epoch uint64, dir, name string) {
+		n, ok := parse(name)
+		if !ok {
+			sc.stray(dir, name)
+			return
+		}
+		n.Host, n.Epoch = host, epoch
+		sc.visit(Found{n, place, path.Join(dir, name)})
+	})
+}
+
+func (sc *scan) epochs(base string, visit func(host string, epoch uint64, dir, name string)) error {
+	all, err := sc.s.Epochs(base)
+	for _, o := range all {
+		dir := EpochDir(base, o.Host, o.Epoch)
+		names, lerr := sc.list(dir)
+		err = errors.Join(err, lerr)
+		for _, name := range names {
+			visit(o.Host, o.Epoch, dir, name)
+		}
+	}
+	return err
+}
+
+// Epochs lists the HOST/EPOCH directories below claims, sealed or drafts,
+// whether the host is on the roster or not.
+func (s *Spool) Epochs(base string) ([]Over, error) {
+	hosts, err := s.FS.List(base)
+	if err != nil {
+		return nil, fmt.Errorf("list: %w", err)
+	}
+	slices.Sort(hosts)
+	var out []Over
+	for _, host := range hosts {
+		if !validOwner(host) {
+			continue
+		}
+		names, lerr := s.FS.List(path.Join(base, host))
+		if lerr != nil && !isErr(lerr, syscall.ENOENT, syscall.ESTALE) {
+			err = errors.Join(err, lerr)
+		}
+		for _, name := range names {
+			if epoch, ok := parseEpoch(name); ok {
+				out = append(out, Over{Host: host, Epoch: epoch})
+			}
+		}
+	}
+	return out, err
+}
+
+func (sc *scan) aside(dir string, place Place) error {
+	names, err := sc.list(dir)
+	for _, name := range names {
+		n, ok := ParseAside(name)
+		if ok {
+			sc.visit(Found{n, place, path.Join(dir, name)})
+			continue
+		}
+		_, why := ParseWhy(name)
+		_, copied := ParseCopy(name)
+		if !why && !copied {
+			sc.stray(dir, name)
+		}
+	}
+	return err
+}
+
+// done lists the final records; only those in buckets that want lets pass.
+func (sc *scan) done(want func(bucket string) bool) error {
+	buckets, err := sc.list(DirDone)
+	for _, b := range buckets {
+		if want != nil && !want(b) {
+			continue
+		}
+		dir := path.Join(DirDone, b)
+		names, lerr := sc.list(dir)
+		err = errors.Join(err, lerr)
+		for _, name := range names {
+			n, ok := ParseDone(name)
+			if !ok || Bucket(n.ID) != b {
+				sc.stray(dir, name)
+				continue
+			}
+			sc.visit(Found{n, PlaceDone, path.Join(dir, name)})
+		}
+	}
+	return err
+}
+
+// Accepted lists the ids that passed the gate.
+func (s *Spool) Accepted(visit func(id string)) error {
+	sc := &scan{s: s}
+	buckets, err := sc.list(DirGate)
+	for _, b := range buckets {
+		names, lerr := sc.list(path.Join(DirGate, b))
+		err = errors.Join(err, lerr)
+		for _, name := range names {
+			if ValidID(name) && Bucket(name) == b {
+				visit(name)
+			}
+		}
+	}
+	return err
+}
+
+// Resolve finds the one accepted job whose id begins with prefix.
+func (s *Spool) Resolve(prefix string) (string, error) {
+	prefix = strings.ToLower(prefix)
+	var hits []string
+	err := s.Accepted(func(id string) {
+		if strings.HasPrefix(id, prefix) && len(hits) < 8 {
+			hits = append(hits, id)
+		}
+	})
+	switch {
+	case err != nil:
+		return "", err
+	case len(hits) == 0:
+		return "", fmt.Errorf("%w: %s", ErrNotFound, prefix)
+	case len(hits) > 1:
+		slices.Sort(hits)
+		return "", fmt.Errorf("%w %s: %s", ErrAmbiguous, prefix, strings.Join(hits, ", "))
+	}
+	return hits[0], nil
+}
+
+// Locate finds the files of one job: one, or two while it moves.
+func (s *Spool) Locate(id string) ([]Found, error) {
+	var out []Found
+	sc := &scan{s: s, visit: func(f Found) {
+		if f.Name.ID == id {
+			out = append(out, f)
+		}
+	}}
+	bucket := func(b string) bool { return b == Bucket(id) }
+	err := errors.Join(sc.done(bucket), sc.aside(DirFailed, PlaceFailed), sc.aside(DirParked, PlaceParked), sc.aside(DirHeld, PlaceHeld))
+	if len(out) == 0 {
+		err = errors.Join(err, sc.drafts(), sc.entries(Translate), sc.owned(DirClaims), sc.owned(DirSealed), sc.entries(Submit),
+			sc.owned(DirClaims), sc.owned(DirSealed), sc.done(bucket))
+	}
+	return dedupe(out), err
+}
+
+func dedupe(found []Found) []Found {
+	seen := map[string]bool{}
+	return slices.DeleteFunc(found, func(f Found) bool {
+		dup := seen[f.Path]
+		seen[f.Path] = true
+		return dup
+	})
+}

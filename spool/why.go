@@ -1,0 +1,90 @@
+package spool
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"path"
+	"syscall"
+	"time"
+)
+
+// WhyRecord is ID.why.json: the reasons for which a job was set aside, oldest
+// first. It explains; the job's name decides.
+type WhyRecord struct {
+	Schema string     `json:"schema"`
+	Job    string     `json:"job"`
+	Why    []WhyEntry `json:"why"`
+}
+
+// WhyEntry is one reason.
+type WhyEntry struct {
+	Time    time.Time `json:"time"`
+	Host    string    `json:"host"`
+	Event   string    `json:"event"`
+	Stage   Stage     `json:"stage,omitempty"`
+	Token   string    `json:"token,omitempty"`
+	Gen     int       `json:"generation"`
+	Faults  int       `json:"faults"`
+	Cluster string    `json:"cluster_id,omitempty"`
+	Reason  string    `json:"reason"`
+}
+
+// maxWhy bounds the record: the newest reasons stay.
+const maxWhy = 100
+
+// writeWhy adds a reason to a job's record in dir. The record is rewritten as a
+// draft that is renamed over it: the last writer wins, which is good enough for
+// what only explains.
+func (in *Instance) writeWhy(dir string, n Name, event, reason string) error {
+	rec := WhyRecord{Schema: "fencepost.why/v1", Job: n.ID}
+	target := path.Join(dir, WhyName(n.ID))
+	if old, _, err := in.FS.Read(target, 1<<20); err == nil {
+		_ = json.Unmarshal(old, &rec)
+	}
+	if len(rec.Why) == 0 {
+		rec.Why = in.pastFaults(n)
+	}
+	rec.Why = append(rec.Why, WhyEntry{Time: in.Env.Wall().UTC(), Host: in.Host, Event: event, Stage: n.Stage,
+		Token: in.shortToken(n), Gen: n.Gen, Faults: n.Faults, Cluster: n.Cluster, Reason: reason})
+	if len(rec.Why) > maxWhy {
+		rec.Why = rec.Why[len(rec.Why)-maxWhy:]
+	}
+	data, err := json.MarshalIndent(rec, "", "  ")
+	if err != nil {
+		return fmt.Errorf("encode reasons: %w", err)
+	}
+	draft := path.Join(in.drafts(), FormatDraft(Name{Stage: KindNew, Seq: in.nextSeq(), ID: n.ID, Ext: "json"}))
+	in.own(draft)
+	defer in.disown(draft)
+	if _, err = in.FS.Create(draft, append(data, '\n')); err == nil {
+		err = in.FS.Rename(draft, target)
+	}
+	if err != nil && isErr(err, syscall.ENOENT, syscall.ESTALE) {
+		return errors.Join(fmt.Errorf("write reasons: %w", err), in.checkFenced(in.drafts()))
+	}
+	if err != nil {
+		return fmt.Errorf("write reasons: %w", err)
+	}
+	return nil
+}
+
+// pastFaults collects, from the journals, why a job came back before. A job is
+// set aside rarely enough to read them all.
+func (in *Instance) pastFaults(n Name) []WhyEntry {
+	if n.Faults == 0 {
+		return nil
+	}
+	events, err := in.Trace(n.ID)
+	if err != nil {
+		return nil
+	}
+	var out []WhyEntry
+	for _, e := range events {
+		if e.Event == EvReturned || e.Event == EvReclaimed {
+			out = append(out, WhyEntry{Time: e.Time, Host: e.Host, Event: e.Event, Stage: e.Stage,
+				Token: e.Token, Gen: e.Gen, Faults: e.Faults, Reason: e.Detail})
+		}
+	}
+	return out
+}
