@@ -1,0 +1,4 @@
+package command
+
+// ParseListing is the pure part of List.
+var ParseListing = parseListing
