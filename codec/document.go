@@ -53,6 +53,9 @@ func newDocument(format string, src []byte) (*document, error) {
 		if r == utf8.RuneError && n == 1 {
 			return nil, d.failAt(i, "byte %#02x is not UTF-8", src[i])
 		}
+		if format == formatXML && !legalRune(r) {
+			return nil, d.failAt(i, "character U+%04X can't be carried by XML", r)
+		}
 		i += n
 	}
 	return d, nil

@@ -249,7 +249,7 @@ func decodeInto(d cbor.DecMode, v any, body []byte) error {
 	// key is all that is kept of them where it says it.
 	var te *cbor.UnmarshalTypeError
 	if errors.As(err, &te) && te.StructFieldName != "" {
-		_, field, _ := strings.Cut(te.StructFieldName, ".")
+		field := te.StructFieldName[strings.LastIndexByte(te.StructFieldName, '.')+1:]
 		return &FrameError{Layer: LayerMessage, Reason: fmt.Sprintf("%s has the wrong type: %s", field, te.CBORType), Err: err}
 	}
 	var ue *cbor.UnknownFieldError

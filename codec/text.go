@@ -37,18 +37,43 @@ func checkText(s string) string {
 	return ""
 }
 
-// checkLine is checkText for text of one line that is shown to people:
-// nothing that breaks a line or moves a cursor.
+// breaksLine reports whether r breaks a line or moves a cursor.
+func breaksLine(r rune) bool {
+	return r < 0x20 || r >= 0x7F && r < 0xA0 || r == 0x2028 || r == 0x2029
+}
+
+// checkLine is checkText for text of one line that is shown to people.
 func checkLine(s string) string {
-	if why := checkText(s); why != "" {
-		return why
-	}
 	for i, r := range s {
-		if r < 0x20 || r >= 0x7F && r < 0xA0 || r == 0x2028 || r == 0x2029 {
+		if breaksLine(r) {
 			return fmt.Sprintf("control character U+%04X at byte %d", r, i)
 		}
 	}
-	return ""
+	return checkText(s)
+}
+
+// Reason makes any text, a system's error for one, fit for the reason or
+// detail of a message: one line, at most MaxReason bytes. What doesn't fit
+// becomes a space, and the end is cut.
+func Reason(s string) string {
+	s = strings.Map(func(r rune) rune { // bytes that aren't UTF-8 come as U+FFFD
+		if breaksLine(r) || !legalRune(r) {
+			return ' '
+		}
+		return r
+	}, s)
+	return cut(s, MaxReason)
+}
+
+// cut shortens s to at most n bytes without cutting a character.
+func cut(s string, n int) string {
+	if len(s) <= n {
+		return s
+	}
+	for n > 0 && !utf8.RuneStart(s[n]) {
+		n--
+	}
+	return s[:n]
 }
 
 // A charset is a set of ASCII characters for names: which may stand first and
@@ -97,9 +122,5 @@ func show(s string) string {
 	if len(s) <= most {
 		return fmt.Sprintf("%q", s)
 	}
-	cut := most
-	for cut > most-utf8.UTFMax && !utf8.RuneStart(s[cut]) {
-		cut--
-	}
-	return fmt.Sprintf("%q...", s[:cut])
+	return fmt.Sprintf("%q...", cut(s, most))
 }

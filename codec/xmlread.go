@@ -117,13 +117,13 @@ func (r *xmlReader) inside() (xml.Token, error) {
 		if err != nil {
 			return nil, err
 		}
-		c, ok := t.(xml.CharData)
-		if !ok {
+		if _, ok := t.(xml.CharData); !ok {
 			return t, nil
 		}
 		// The raw bytes, since &#32; and CDATA aren't white space between elements.
-		if len(bytes.Trim(r.src[r.at:r.dec.InputOffset()], " \t\r\n")) > 0 {
-			return nil, r.failAt(r.at, "text %s between elements", show(strings.TrimSpace(string(c))))
+		raw := r.src[r.at:r.dec.InputOffset()]
+		if rest := bytes.TrimLeft(raw, " \t\r\n"); len(rest) > 0 {
+			return nil, r.failAt(r.at+len(raw)-len(rest), "text %s between elements", show(strings.TrimSpace(string(rest))))
 		}
 	}
 }
