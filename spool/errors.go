@@ -1,6 +1,10 @@
 package spool
 
-import "errors"
+import (
+	"errors"
+
+	"fencepost/spool/vfs"
+)
 
 // Errors that callers branch on.
 var (
@@ -28,4 +32,9 @@ var (
 
 	// ErrTooOld: the id's time is before what the gate remembers.
 	ErrTooOld = errors.New("id older than the gate's retention")
+)
+
+var (
+	errTooLarge   = vfs.ErrTooLarge
+	errNotRegular = vfs.ErrNotRegular
 )

@@ -132,3 +132,23 @@ func (in *Instance) shortToken(n Name) string {
 	}
 	return fmt.Sprintf("%s/%d/%d", n.Host, n.Epoch, n.Seq)
 }
+
+// Warn reports what went wrong without being a job's event: to the log only.
+func (in *Instance) Warn(what string, err error) {
+	in.Journal.say(Event{Event: EvTrouble, Stage: "", Result: what, Detail: err.Error()})
+}
+
+// Exists looks for a name by a fresh listing of its directory.
+func (s *Spool) Exists(name string) (bool, error) {
+	there, _, err := s.has(name)
+	return there, err
+}
+
+// Honoured removes what a person asked for a job, after it was done.
+func (in *Instance) Honoured(id string) {
+	for _, kind := range []string{"hold", "cancel"} {
+		if err := in.removeName(RequestPath(kind, id)); err != nil {
+			in.Warn("remove request", err)
+		}
+	}
+}

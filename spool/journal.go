@@ -59,6 +59,7 @@ const (
 	EvForeign    = "foreign" // a file that isn't ours was in the way
 	EvGhost      = "ghost-cancelled"
 	EvQuarantine = "quarantined"
+	EvTrouble    = "trouble" // to the log only
 )
 
 // Stamp is what every event of an instance says of it.
@@ -111,6 +112,14 @@ func (j *Journal) Add(ev Event) {
 	}
 	j.mu.Unlock()
 	if j.tee != nil {
+		j.tee(ev)
+	}
+}
+
+// say shows an event to the log without writing it down.
+func (j *Journal) say(ev Event) {
+	if j.tee != nil {
+		ev.Time, ev.Host, ev.Epoch = j.env.Wall().UTC(), j.stamp.Host, j.stamp.Epoch
 		j.tee(ev)
 	}
 }

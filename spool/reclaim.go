@@ -251,14 +251,16 @@ func (in *Instance) rollForward(draft string, n Name) error {
 // Sweep settles names in the instance's own directories that no task of it
 // owns: operations whose outcome was unknown, and those that landed late. A
 // name must have been seen by two sweeps in a row: a task may have ended with it
-// between a listing and its use. Sealed submissions are left to package submit.
+// between a listing and its use.
 type Sweep struct {
-	in   *Instance
-	seen map[string]bool
+	in     *Instance
+	finish Finish
+	seen   map[string]bool
 }
 
-// NewSweep is a sweep of in's own directories.
-func NewSweep(in *Instance) *Sweep { return &Sweep{in: in} }
+// NewSweep is a sweep of in's own directories; finish looks after sealed
+// submissions.
+func NewSweep(in *Instance, finish Finish) *Sweep { return &Sweep{in: in, finish: finish} }
 
 // Pass makes one pass, and returns how many names it settled.
 func (w *Sweep) Pass() (settled int, err error) {
@@ -300,10 +302,13 @@ func (w *Sweep) settle(dir, name string) (bool, error) {
 		return true, in.putBack(file, n, Why{Reason: "no task of ours owned it", Event: EvReturned}, false)
 	case in.sealed():
 		s, ok := in.SealedAt(in.Host, in.Epoch, name)
-		if !ok || s.Name.Stage != Translate {
-			return false, nil
+		if ok && s.Name.Stage == Translate {
+			return true, s.Publish()
 		}
-		return true, s.Publish()
+		if ok && w.finish != nil {
+			return w.finish(s)
+		}
+		return false, nil
 	}
 	n, ok := ParseDraft(name)
 	switch {

@@ -122,6 +122,13 @@ func (s *Sealed) Fail(event, reason string) error {
 	return s.in.setAside(s.path, s.Name, DirFailed, event, reason)
 }
 
+// Hold moves the sealed file into held/, as a person asked for. The cluster id
+// stays in the name: a later try needs proof that the job there never ran.
+func (s *Sealed) Hold(reason string) error {
+	defer s.in.disown(s.path)
+	return s.in.setAside(s.path, s.Name, DirHeld, EvHeld, reason)
+}
+
 // Drop leaves the sealed file to whoever finds it: the own sweep.
 func (s *Sealed) Drop() { s.in.disown(s.path, s.draft) }
 

@@ -88,3 +88,9 @@ func (in *Instance) pastFaults(n Name) []WhyEntry {
 	}
 	return out
 }
+
+// AddWhy adds what became known later to a job's reasons.
+func (in *Instance) AddWhy(dir string, n Name, event, reason string) error {
+	in.note(event, n, reason)
+	return in.writeWhy(dir, n, event, reason)
+}

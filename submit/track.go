@@ -1,0 +1,260 @@
+package submit
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"fencepost/spool"
+	"fencepost/spool/env"
+)
+
+// tracked is a sealed submission that this instance sees to its end, whoever
+// sealed it. Its fields are the tracker's alone, but for released.
+type tracked struct {
+	s        *spool.Sealed
+	id       string        // the cluster's; "" = an intent
+	since    time.Duration // tracked from here
+	released bool          // guarded by Engine.mu
+	releases int
+	acted    time.Duration // the last release
+	unheld   time.Duration // the first listing after it that showed the job not held; 0 = none yet
+	absent   time.Duration // the first listing that didn't show it; 0 = none
+}
+
+// track takes a sealed file of this instance on.
+func (e *Engine) track(s *spool.Sealed) {
+	t := &tracked{s: s, id: s.Name.Cluster, since: e.env.Now()}
+	e.mu.Lock()
+	if e.tracked[s.Path()] == nil {
+		e.tracked[s.Path()] = t
+	}
+	e.mu.Unlock()
+	e.look.Notify()
+}
+
+// Adopt takes on a sealed submission of an epoch that is over, or one that is
+// stuck: any number of instances may see to one file, each step happens once.
+// It is a spool.Finish: done is false, since the tracker does the work.
+func (e *Engine) Adopt(s *spool.Sealed) (done bool, err error) {
+	e.mu.Lock()
+	known := e.tracked[s.Path()] != nil
+	e.mu.Unlock()
+	switch {
+	case known:
+	case e.caps.Hold != (s.Name.Cluster != ""):
+		return true, s.Park("sealed for another kind of cluster backend than " + fmt.Sprint(e.pin))
+	case !e.caps.Hold && !e.caps.Key:
+		e.tally(func(st *Stats) { st.Parked++ })
+		return true, s.Park("its instance stopped between the seal and the cluster's answer: it may have been submitted, and this backend can't be asked")
+	default:
+		e.track(s)
+	}
+	return false, nil
+}
+
+func (e *Engine) untrack(t *tracked) {
+	e.mu.Lock()
+	delete(e.tracked, t.s.Path())
+	e.mu.Unlock()
+	t.s.Drop()
+	e.taker.Hint()
+}
+
+// Tracked is the number of sealed submissions that aren't final yet.
+func (e *Engine) Tracked() int {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return len(e.tracked)
+}
+
+// listing is one complete answer of the cluster.
+type listing struct {
+	asked time.Duration // before the call: it shows what was so then
+	byID  map[string]Job
+	byKey map[string][]Job
+}
+
+func (e *Engine) trackLoop(ctx context.Context) {
+	var last listing
+	pause := e.opt.ListEvery
+	for ctx.Err() == nil {
+		e.look.Wait(ctx, pause)
+		if ctx.Err() != nil {
+			break
+		}
+		pause = e.trackPass(ctx, &last)
+	}
+	// What is sealed but not released would wait, held, for another instance.
+	if e.caps.Hold && e.in.Fenced() == nil {
+		final, cancel := context.WithTimeout(context.WithoutCancel(ctx), e.opt.ListEvery*2)
+		defer cancel()
+		e.trackPass(final, &listing{})
+	}
+}
+
+// trackPass does what is due, and returns when to look again.
+func (e *Engine) trackPass(ctx context.Context, last *listing) time.Duration {
+	all := e.trackedNow()
+	if len(all) == 0 {
+		return time.Hour // track notifies
+	}
+	switch {
+	case !e.caps.Hold:
+		e.each(all, func(t *tracked) { e.submitAgain(ctx, t) })
+		return e.opt.ListEvery
+	case !e.caps.List:
+		e.each(all, func(t *tracked) { e.releaseBlind(ctx, t) })
+		return e.opt.ListEvery
+	}
+	now := e.env.Now()
+	due := slices.DeleteFunc(slices.Clone(all), func(t *tracked) bool { return e.dueIn(t, now) > 0 })
+	if len(due) == 0 {
+		return e.nextDue(all, now)
+	}
+	l, took, err := e.list(ctx)
+	if err != nil {
+		e.in.Warn("list the cluster's jobs", err)
+		return e.opt.ListEvery
+	}
+	*last = l
+	e.releaseAndConfirm(ctx, all, l)
+	// Releases wait for a listing: list as often as that costs little.
+	return max(min(5*took, e.opt.ListEvery), min(200*time.Millisecond, e.nextDue(e.trackedNow(), e.env.Now())))
+}
+
+func (e *Engine) trackedNow() []*tracked {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	all := make([]*tracked, 0, len(e.tracked))
+	for _, t := range e.tracked {
+		all = append(all, t)
+	}
+	slices.SortFunc(all, func(a, b *tracked) int { return cmp.Compare(a.s.Path(), b.s.Path()) })
+	return all
+}
+
+// dueIn is when a listing is of use to t: at once before its release, then
+// when it would tell something new.
+func (e *Engine) dueIn(t *tracked, now time.Duration) time.Duration {
+	switch {
+	case t.acted == 0 && t.unheld == 0 && t.absent == 0:
+		return 0
+	case t.unheld > 0:
+		return t.unheld + e.opt.ConfirmAfter - now
+	}
+	return max(t.acted, t.absent) + e.opt.ListEvery - now
+}
+
+func (e *Engine) nextDue(all []*tracked, now time.Duration) time.Duration {
+	next := time.Hour
+	for _, t := range all {
+		next = min(next, max(0, e.dueIn(t, now)))
+	}
+	return max(next, 10*time.Millisecond)
+}
+
+// list asks the cluster for everything, and who it is before and after: a
+// listing of another cluster would make every job look absent.
+func (e *Engine) list(ctx context.Context) (l listing, took time.Duration, err error) {
+	asked := e.env.Now()
+	if err := e.checkPin(ctx); err != nil {
+		return l, 0, err
+	}
+	jobs, err := e.cluster.List(ctx)
+	if err != nil {
+		return l, 0, err
+	}
+	if err := e.checkPin(ctx); err != nil {
+		return l, 0, err
+	}
+	l = listing{asked: asked, byID: map[string]Job{}, byKey: map[string][]Job{}}
+	prefix := e.in.NamePrefix()
+	for _, j := range jobs {
+		l.byID[j.ID] = j
+		if j.Name == prefix+j.Key || j.Name == "" {
+			l.byKey[j.Key] = append(l.byKey[j.Key], j)
+		}
+	}
+	return l, e.env.Now() - asked, nil
+}
+
+// each runs f for all, a few at a time: they wait for the share, not for us.
+func (e *Engine) each(all []*tracked, f func(*tracked)) {
+	const wide = 8
+	for chunk := range slices.Chunk(all, wide) {
+		g := env.NewGroup(e.env)
+		for _, t := range chunk {
+			g.Go("track "+t.s.Name.ID, func() { f(t) })
+		}
+		_ = g.Wait(context.Background())
+	}
+}
+
+// submitAgain repeats an intent under its key, which is harmless within the
+// key's window; after it, a person decides.
+func (e *Engine) submitAgain(ctx context.Context, t *tracked) {
+	if e.env.Now()-t.since > e.opt.KeyWindow {
+		e.settle(t, t.s.Park(fmt.Sprintf("no clear answer from the cluster for %s", e.opt.KeyWindow)))
+		return
+	}
+	if fit, _ := e.Fitness(); !fit {
+		return
+	}
+	document, err := t.s.Read()
+	if err != nil {
+		e.settle(t, err)
+		return
+	}
+	req, err := e.request(t.s.Name, t.s.Token(), t.s.Path(), document)
+	if err != nil {
+		e.settle(t, t.s.Fail(spool.EvQuarantine, err.Error()))
+		return
+	}
+	err = e.submitIntent(ctx, t.s, req)
+	if e.stillTracked(t) && OutcomeOf(err) == Unknown && err != nil {
+		return
+	}
+	e.settle(t, err)
+}
+
+func (e *Engine) stillTracked(t *tracked) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.tracked[t.s.Path()] == t
+}
+
+// releaseBlind releases where the cluster can't list: the program's exit 0 is
+// the confirmation.
+func (e *Engine) releaseBlind(ctx context.Context, t *tracked) {
+	if e.honourSealed(ctx, t) {
+		return
+	}
+	e.note(spool.EvReleased, t.s.Name, t.id, "", 0)
+	if err := e.in.Journal.Flush(); err != nil {
+		e.in.Warn("journal", err)
+	}
+	if err := e.cluster.Release(ctx, []string{t.id}); err != nil {
+		if OutcomeOf(err) == Rejected {
+			e.settle(t, t.s.Park("release: "+err.Error()))
+			return
+		}
+		e.in.Warn("release "+t.id, err)
+		return
+	}
+	e.tally(func(s *Stats) { s.Released++; s.Confirmed++ })
+	e.settle(t, t.s.Done(t.id, "released"))
+}
+
+// settle forgets a file that reached its end, by us or by somebody else. After
+// any other error it stays, for the next pass.
+func (e *Engine) settle(t *tracked, err error) {
+	if err == nil || errors.Is(err, spool.ErrLost) {
+		e.untrack(t)
+		return
+	}
+	e.in.Warn("end "+t.s.Name.ID, err)
+}
