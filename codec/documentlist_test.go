@@ -11,12 +11,12 @@ const (
 	xmlOpen = xmlHead + `<job version="1">` + "\n"
 	xmlIn   = "  <id>01902d5a-7b3c-7def-8123-456789abcdef</id>\n  <client>nightly</client>\n" +
 		"  <received_at>2026-11-23T12:48:00.123Z</received_at>\n  <received_by>a</received_by>\n" +
-		"  <digest>fa92e1bdf73e916028bb6da5006e8bbdda1398daed0654969fa13ae61e6475ab</digest>\n"
+		"  <digest>e3cf36fc591800492177a9fa9f24dc1b050052c32a06fc836937bfdfa36ab3f7</digest>\n"
 	xmlName   = "  <name>nightly-7</name>\n"
 	xmlScript = "  <script>#!/bin/sh\ndate\n</script>\n"
 	xmlEnd    = "</job>\n"
 
-	jsonIn = `"client":"nightly","digest":"fa92e1bdf73e916028bb6da5006e8bbdda1398daed0654969fa13ae61e6475ab",` +
+	jsonIn = `"client":"nightly","digest":"e3cf36fc591800492177a9fa9f24dc1b050052c32a06fc836937bfdfa36ab3f7",` +
 		`"id":"01902d5a-7b3c-7def-8123-456789abcdef","received_at":"2026-11-23T12:48:00.123Z","received_by":"a"`
 	jsonSchemaKey = `"schema":"fencepost.job/v1"`
 	runs          = `"name":"a","script":"#!/bin/sh\n"`
@@ -112,7 +112,7 @@ func jsonDocuments() []document {
 		bad("json-time", "a time without milliseconds", "1:155", "is not a UTC time", refuses, doc(strings.Replace(jsonIn, ".123Z", "Z", 1), jsonSchemaKey, runs)),
 		bad("json-time-zone", "a time in another zone", "1:155", "is not a UTC time", refuses, doc(strings.Replace(jsonIn, ".123Z", ".123+00:00", 1), jsonSchemaKey, runs)),
 		bad("json-time-month", "a month 13", "1:155", "is not a UTC time", unasked, doc(strings.Replace(jsonIn, "-11-", "-13-", 1), jsonSchemaKey, runs)),
-		bad("json-digest", "a digest that is none", "1:30", "is not a SHA-256", refuses, doc(strings.Replace(jsonIn, "fa92e1", "FA92E1", 1), jsonSchemaKey, runs)),
+		bad("json-digest", "a digest that is none", "1:30", "is not a SHA-256", refuses, doc(strings.Replace(jsonIn, "e3cf36", "E3CF36", 1), jsonSchemaKey, runs)),
 		bad("json-client", "no client", "1:11", "client is empty", refuses, doc(strings.Replace(jsonIn, "nightly", "", 1), jsonSchemaKey, runs)),
 		bad("json-job", "the job's own rules", "1:235", "name", refuses, doc(jsonIn, jsonSchemaKey, `"name":"-","script":"#!/bin/sh\n"`)),
 	}
