@@ -35,17 +35,20 @@ func DefaultOptions() Options {
 
 // Engine is the submit stage of one instance.
 type Engine struct {
+	// Paused says that nothing new may be claimed; nil = never. Set before Run.
+	Paused func() bool
+
 	in      *spool.Instance
 	env     env.Env
 	cluster Cluster
 	caps    Caps
 	opt     Options
-	pin     map[string]string // what the cluster must say of itself; nil = not pinned
 	taker   *spool.Taker
 	look    env.Signal // the tracker has something to do
 	recheck env.Signal // the prober has something to do
 
-	mu       sync.Mutex // never held across a call to env, cluster or instance
+	mu       sync.Mutex        // never held across a call to env, cluster or instance
+	pin      map[string]string // what the cluster must say of itself; nil = not known yet
 	tracked  map[string]*tracked
 	unfit    string // why this host can't submit; "" = fit
 	checked  bool   // a probe has passed or failed
@@ -61,10 +64,9 @@ type Stats struct {
 	Released, Confirmed, Parked, Ghosts              int
 }
 
-// New is the submit stage of in on a cluster. pin, from the spool's cluster
-// file, is compared with what the cluster says of itself.
-func New(in *spool.Instance, c Cluster, pin map[string]string, opt Options) *Engine {
-	e := &Engine{in: in, env: in.Env, cluster: c, caps: c.Caps(), opt: opt, pin: pin, tracked: map[string]*tracked{},
+// New is the submit stage of in on a cluster.
+func New(in *spool.Instance, c Cluster, opt Options) *Engine {
+	e := &Engine{in: in, env: in.Env, cluster: c, caps: c.Caps(), opt: opt, tracked: map[string]*tracked{},
 		unfit: "not probed yet", look: in.Env.NewSignal(), recheck: in.Env.NewSignal()}
 	e.taker = (&spool.Taker{In: in, Stage: spool.Submit, Poll: opt.Poll, MaxPoll: opt.MaxPoll,
 		Room: e.room, Work: e.handOver}).Init()
@@ -118,7 +120,7 @@ func (e *Engine) room() int {
 		}
 	}
 	e.mu.Unlock()
-	if !fit || pause {
+	if !fit || pause || e.Paused != nil && e.Paused() {
 		return 0
 	}
 	busy := e.taker.Busy()

@@ -2,8 +2,6 @@ package submit
 
 import (
 	"context"
-	"fmt"
-	"maps"
 	"time"
 
 	"fencepost/spool"
@@ -73,20 +71,4 @@ func (e *Engine) probe(ctx context.Context) error {
 		return err
 	}
 	return e.cluster.Probe(ctx)
-}
-
-// checkPin compares the cluster with the spool's cluster file: a host that is
-// configured for another one does nothing there, not even as janitor.
-func (e *Engine) checkPin(ctx context.Context) error {
-	if e.pin == nil {
-		return nil
-	}
-	got, err := e.cluster.Pin(ctx)
-	if err != nil {
-		return fmt.Errorf("ask the cluster who it is: %w", err)
-	}
-	if !maps.Equal(got, e.pin) {
-		return &Error{Outcome: Unfit, Op: "compare cluster", Detail: fmt.Sprintf("this host is configured for %v, the spool is pinned to %v", got, e.pin)}
-	}
-	return nil
 }

@@ -46,7 +46,7 @@ func (e *Engine) Adopt(s *spool.Sealed) (done bool, err error) {
 	switch {
 	case known:
 	case e.caps.Hold != (s.Name.Cluster != ""):
-		return true, s.Park("sealed for another kind of cluster backend than " + fmt.Sprint(e.pin))
+		return true, s.Park("sealed for another kind of cluster backend than " + fmt.Sprintf("%+v", e.caps))
 	case !e.caps.Hold && !e.caps.Key:
 		e.tally(func(st *Stats) { st.Parked++ })
 		return true, s.Park("its instance stopped between the seal and the cluster's answer: it may have been submitted, and this backend can't be asked")
@@ -90,9 +90,7 @@ func (e *Engine) trackLoop(ctx context.Context) {
 	}
 	// What is sealed but not released would wait, held, for another instance.
 	if e.caps.Hold && e.in.Fenced() == nil {
-		final, cancel := context.WithTimeout(context.WithoutCancel(ctx), e.opt.ListEvery*2)
-		defer cancel()
-		e.trackPass(final, &listing{})
+		e.trackPass(context.WithoutCancel(ctx), &listing{})
 	}
 }
 

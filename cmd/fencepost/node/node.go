@@ -1,0 +1,159 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"time"
+
+	"fencepost/lease"
+	"fencepost/spool"
+	"fencepost/spool/env"
+	"fencepost/submit"
+)
+
+// ErrNotReady says that there is no instance at the moment: it starts, starts
+// over, or stops.
+var ErrNotReady = errors.New("this host takes no jobs at the moment")
+
+// Config is what a node needs.
+type Config struct {
+	Env       env.Env
+	Spool     *spool.Spool
+	Identity  lease.Identity
+	Heartbeat time.Duration
+	TTL       time.Duration
+	Stages    []spool.Stage // ingest, translate, submit
+	Workers   int           // of translate; submit has its own
+	Poll      time.Duration
+	MaxPoll   time.Duration
+	ClaimMax  time.Duration // an unchanged claim is given back after this
+	SealMax   time.Duration // an unchanged sealed file is finished by others after this
+	Grace     time.Duration // for what is being worked on at a stop
+	Convert   func([]byte) ([]byte, error)
+	Cluster   submit.Cluster // needed for the submit stage
+	Submit    submit.Options
+	Listen    string // shown to others
+	HTTP      string
+
+	Tee  func(spool.Event)             // sees each event; may be nil
+	Warn func(event string, kv ...any) // may be nil
+}
+
+// Node is one host's part in a spool.
+type Node struct {
+	cfg     Config
+	history *lease.History
+
+	mu  sync.Mutex // never held across a call to Env
+	now *session   // nil while there is no instance
+}
+
+// New prepares a node.
+func New(cfg Config) *Node {
+	if cfg.Warn == nil {
+		cfg.Warn = func(string, ...any) {}
+	}
+	if cfg.MaxPoll == 0 {
+		cfg.MaxPoll = 10 * cfg.Poll
+	}
+	return &Node{cfg: cfg, history: &lease.History{}}
+}
+
+// Run takes a lease and works under it until ctx is done; ready is told each
+// epoch that begins. A lease that is lost is taken again, under a new epoch.
+// Errors are those of lease.Acquire.
+func (n *Node) Run(ctx context.Context, ready func(epoch uint64)) error {
+	for {
+		l, err := lease.Acquire(ctx, n.leaseConfig())
+		if err != nil {
+			if ctx.Err() != nil {
+				return nil
+			}
+			return err
+		}
+		err = n.session(ctx, l, ready)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if err != nil {
+			n.cfg.Warn("instance ended", "epoch", l.Epoch(), "err", err.Error())
+		}
+		// A failure that comes at once must not become a busy loop of epochs.
+		if serr := n.cfg.Env.Sleep(ctx, n.cfg.Heartbeat); serr != nil {
+			return nil
+		}
+	}
+}
+
+func (n *Node) leaseConfig() lease.Config {
+	return lease.Config{Env: n.cfg.Env, Identity: n.cfg.Identity, Heartbeat: n.cfg.Heartbeat, TTL: n.cfg.TTL,
+		Fill: n.fill, Warn: n.cfg.Warn, History: n.history}
+}
+
+// Instance is the one that works at the moment.
+func (n *Node) Instance() (*spool.Instance, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.now == nil || !n.now.ready {
+		return nil, ErrNotReady
+	}
+	return n.now.in, nil
+}
+
+// Engine is the submit stage that works at the moment, if there is one.
+func (n *Node) Engine() *submit.Engine {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.now == nil {
+		return nil
+	}
+	return n.now.engine
+}
+
+// Accept lets a job in through the current instance; see spool.Instance.Accept.
+func (n *Node) Accept(id string, data []byte, same func([]byte) (bool, error)) (spool.Accepted, error) {
+	n.mu.Lock()
+	s := n.now
+	ok := s != nil && s.ready && !s.stopping
+	if ok {
+		s.accepts++
+	}
+	n.mu.Unlock()
+	if !ok {
+		return spool.Accepted{}, ErrNotReady
+	}
+	a, err := s.in.Accept(id, data, same)
+	n.mu.Lock()
+	s.accepts--
+	n.mu.Unlock()
+	s.acceptEnded.Notify()
+	if err == nil && s.translate != nil {
+		s.translate.Hint()
+	}
+	return a, err
+}
+
+func (n *Node) serves(stage spool.Stage) bool { return slices.Contains(n.cfg.Stages, stage) }
+
+// fill puts what changes into a heartbeat.
+func (n *Node) fill(r *lease.Record) {
+	r.Listen, r.HTTP = n.cfg.Listen, n.cfg.HTTP
+	n.mu.Lock()
+	s := n.now
+	n.mu.Unlock()
+	r.Stages = nil
+	for _, stage := range n.cfg.Stages {
+		st := lease.StageState{Stage: stage, Fit: s != nil}
+		if s == nil {
+			st.Reason = "starting"
+		} else if stage == spool.Submit && s.engine != nil {
+			st.Fit, st.Reason = s.engine.Fitness()
+		}
+		r.Stages = append(r.Stages, st)
+	}
+	if s != nil {
+		r.Claims = s.claims()
+	}
+}

@@ -1,0 +1,220 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"fencepost/lease"
+	"fencepost/spool"
+	"fencepost/spool/env"
+	"fencepost/submit"
+)
+
+// session is one instance, from its lease to its goodbye.
+type session struct {
+	n         *Node
+	lease     *lease.Lease
+	in        *spool.Instance
+	translate *spool.Taker
+	engine    *submit.Engine
+	sweep     *spool.Sweep
+
+	// Guarded by Node.mu.
+	ready       bool
+	stopping    bool
+	accepts     int
+	acceptEnded env.Signal
+}
+
+// session works under a lease until it ends or ctx does.
+func (n *Node) session(ctx context.Context, l *lease.Lease, ready func(uint64)) error {
+	// Two steps: take stops first; work goes on for the grace time at a stop,
+	// and ends at once with the lease.
+	work, endWork := context.WithCancelCause(l.Context())
+	defer endWork(nil)
+	take, endTake := context.WithCancelCause(work)
+	defer endTake(nil)
+	stop := context.AfterFunc(ctx, func() { endTake(context.Cause(ctx)) })
+	defer stop()
+
+	s, err := n.newSession(l, endWork)
+	if err != nil {
+		return errors.Join(err, n.goodbye(l))
+	}
+	n.set(s)
+	err = s.reclaimOwn(take)
+	if err == nil {
+		n.mu.Lock()
+		s.ready = true
+		n.mu.Unlock()
+		s.in.Journal.Add(spool.Event{Event: "ready", Detail: fmt.Sprint(n.cfg.Stages)})
+		l.Beat()
+		ready(l.Epoch())
+		s.run(take, work, endWork)
+	}
+	n.set(nil)
+	s.in.Journal.Add(spool.Event{Event: "stopped", Detail: fmt.Sprint(context.Cause(take))})
+	jerr := s.in.Journal.Close()
+	cause := context.Cause(work)
+	endWork(nil)
+	return errors.Join(cause, err, jerr, n.goodbye(l))
+}
+
+func (n *Node) newSession(l *lease.Lease, fenced func(error)) (*session, error) {
+	stamp := spool.Stamp{Host: n.cfg.Identity.Host, Epoch: l.Epoch(), Version: n.cfg.Identity.Version, Config: n.cfg.Identity.ConfigDigest}
+	in, err := spool.NewInstance(n.cfg.Spool, stamp, n.cfg.Tee)
+	if err != nil {
+		return nil, err
+	}
+	in.OnFenced = fenced
+	s := &session{n: n, lease: l, in: in, acceptEnded: n.cfg.Env.NewSignal()}
+	var finish spool.Finish
+	if n.serves(spool.Submit) && n.cfg.Cluster != nil {
+		s.engine = submit.New(in, n.cfg.Cluster, n.cfg.Submit)
+		s.engine.Paused = s.paused
+		finish = s.engine.Adopt
+	}
+	s.sweep = spool.NewSweep(in, finish)
+	if n.serves(spool.Translate) {
+		tr := spool.Translator{Convert: n.cfg.Convert}
+		if s.engine != nil {
+			tr.Published = s.engine.Hint
+		}
+		s.translate = (&spool.Taker{In: in, Stage: spool.Translate, Poll: n.cfg.Poll, MaxPoll: n.cfg.MaxPoll,
+			Room: s.room, Work: tr.Work}).Init()
+	}
+	return s, nil
+}
+
+func (n *Node) set(s *session) {
+	n.mu.Lock()
+	n.now = s
+	n.mu.Unlock()
+}
+
+// goodbye ends the lease; the heartbeat stops last, the unlock after it.
+func (n *Node) goodbye(l *lease.Lease) error {
+	ctx, cancel := context.WithTimeout(context.Background(), n.cfg.TTL)
+	defer cancel()
+	return l.Goodbye(ctx)
+}
+
+// room is how many more entries translate may claim.
+func (s *session) room() int {
+	if s.paused() {
+		return 0
+	}
+	return s.n.cfg.Workers - s.translate.Busy()
+}
+
+// paused says that nothing new may be claimed: a person drains this host, or
+// it started over too often.
+func (s *session) paused() bool { return s.lease.Drained() || s.lease.Worn() != "" }
+
+func (s *session) claims() int {
+	c := 0
+	if s.translate != nil {
+		c += s.translate.Busy()
+	}
+	if s.engine != nil {
+		c += s.engine.Taker().Busy()
+	}
+	return c
+}
+
+// reclaimOwn moves on what earlier epochs of this host left: claims, accept
+// drafts and sealed translations before ready; sealed submissions beside the
+// work.
+func (s *session) reclaimOwn(ctx context.Context) error {
+	pause := 50 * time.Millisecond
+	for ctx.Err() == nil {
+		lower, err := s.lease.LowerEpochs()
+		clean := err == nil
+		for _, o := range lower {
+			did, rerr := s.in.Reclaim(spool.Over(o), s.finish())
+			err = errors.Join(err, rerr)
+			s.report(spool.Over(o), did)
+			clean = clean && rerr == nil && (did.Fenced || did.Gone)
+		}
+		if clean {
+			return nil
+		}
+		if err != nil {
+			s.in.Warn("reclaim own earlier epochs", err)
+		}
+		if serr := s.n.cfg.Env.Sleep(ctx, pause); serr != nil {
+			return serr
+		}
+		pause = min(2*pause, s.n.cfg.Heartbeat)
+	}
+	return context.Cause(ctx)
+}
+
+func (s *session) finish() spool.Finish {
+	if s.engine == nil {
+		return nil
+	}
+	return s.engine.Adopt
+}
+
+// report notes a reclaim that did something.
+func (s *session) report(o spool.Over, did spool.Reclaimed) {
+	if did == (spool.Reclaimed{Left: did.Left, Fenced: did.Fenced}) {
+		return
+	}
+	s.in.Journal.Add(spool.Event{Event: "reclaim", Token: fmt.Sprintf("%s/%d", o.Host, o.Epoch), Result: o.Why,
+		Detail: fmt.Sprintf("returned %d, published %d, accepted %d, foreign %d, sealed left %d, gone %v",
+			did.Returned, did.Published, did.Rolled, did.Foreign, did.Left, did.Gone)})
+}
+
+// run runs the stages and the janitor until take is done.
+func (s *session) run(take, work context.Context, endWork func(error)) {
+	g := env.NewGroup(s.n.cfg.Env)
+	if s.translate != nil {
+		g.Go("translate", func() { s.translate.Run(take, work) })
+	}
+	if s.engine != nil {
+		g.Go("submit", func() { s.engine.Run(take, work) })
+	}
+	g.Go("janitor", func() { s.janitor(take) })
+	g.Go("watch", func() { s.watch(take) })
+	s.wait(take, g, work, endWork)
+}
+
+// wait waits for the stages' end; past the grace time what is still being
+// worked on is told to end.
+func (s *session) wait(take context.Context, g *env.Group, work context.Context, endWork func(error)) {
+	e := s.n.cfg.Env
+	for take.Err() == nil {
+		_ = e.Sleep(take, time.Hour)
+	}
+	s.n.mu.Lock()
+	s.stopping = true
+	s.n.mu.Unlock()
+	grace, cancel := context.WithTimeout(work, s.n.cfg.Grace)
+	defer cancel()
+	for grace.Err() == nil && s.accepting() > 0 {
+		s.acceptEnded.Wait(grace, time.Second)
+	}
+	if err := g.Wait(grace); err != nil {
+		endWork(fmt.Errorf("stop: still at work after %s: %v", s.n.cfg.Grace, g.Running()))
+		_ = g.Wait(context.Background())
+	}
+	if s.in.Fenced() == nil && s.lease.Context().Err() == nil {
+		// What no task ended goes back at once, instead of at the next start.
+		o := spool.Over{Host: s.in.Host, Epoch: s.in.Epoch, Why: "stopped"}
+		did, err := s.in.Reclaim(o, nil)
+		s.report(o, did)
+		if err != nil {
+			s.in.Warn("return own claims", err)
+		}
+	}
+}
+
+func (s *session) accepting() int {
+	s.n.mu.Lock()
+	defer s.n.mu.Unlock()
+	return s.accepts
+}
