@@ -96,11 +96,11 @@ func (o *OS) TryLock(name string) (Lock, error) {
 	if err := CheckName("lock", name); err != nil {
 		return nil, err
 	}
-	if _, err := o.look(name); err != nil && !errors.Is(err, syscall.ENOENT) {
+	if _, err := o.look("lock", name); err != nil && !errors.Is(err, syscall.ENOENT) {
 		return nil, err
 	}
 	fl := flock.New(filepath.Join(o.path, name),
-		flock.SetFlag(os.O_CREATE|os.O_RDWR|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_NOCTTY),
+		flock.SetFlag(os.O_CREATE|os.O_RDWR|unix.O_NOFOLLOW|unix.O_NOCTTY),
 		flock.SetPermissions(lockMode))
 	var got bool
 	err := retry(func() error {
@@ -122,26 +122,8 @@ func (o *OS) TryLock(name string) (Lock, error) {
 	return &osLock{fl: fl, name: name}, nil
 }
 
-// look returns the ID of a regular file without opening it: no lock, no lease
-// and no side effect.
-func (o *OS) look(name string) (ID, error) {
-	f, err := o.open("lock", name, unix.O_PATH, 0)
-	if err != nil {
-		return ID{}, notRegular(err)
-	}
-	defer f.Close()
-	st, err := fstat(f)
-	if err != nil {
-		return ID{}, err
-	}
-	if st.Mode&syscall.S_IFMT != syscall.S_IFREG {
-		return ID{}, &fs.PathError{Op: "lock", Path: name, Err: ErrNotRegular}
-	}
-	return ID{Dev: st.Dev, Ino: st.Ino}, nil
-}
-
 func (o *OS) sameFile(fl *flock.Flock, name string) error {
-	id, err := o.look(name)
+	id, err := o.look("lock", name)
 	if err != nil {
 		return err
 	}

@@ -79,9 +79,18 @@ func (o *OS) open(op, name string, flags int, mode uint32) (*os.File, error) {
 }
 
 // openRegular refuses whatever isn't a regular file. O_NONBLOCK: to open a
-// pipe without it waits for the other end, for ever.
+// pipe without it waits for the other end, for ever. With it, a file whose
+// delegation a server on this very machine has to take back first gives EAGAIN:
+// then it is opened by waiting, once it is known to be no pipe.
 func (o *OS) openRegular(op, name string, flags int, mode uint32) (*os.File, *syscall.Stat_t, error) {
-	f, err := o.open(op, name, flags|unix.O_NONBLOCK|unix.O_NOCTTY, mode)
+	flags |= unix.O_NOCTTY
+	f, err := o.open(op, name, flags|unix.O_NONBLOCK, mode)
+	if errors.Is(err, unix.EAGAIN) {
+		if _, err := o.look(op, name); err != nil {
+			return nil, nil, err
+		}
+		f, err = o.open(op, name, flags, mode)
+	}
 	if err != nil {
 		return nil, nil, notRegular(err)
 	}
@@ -94,6 +103,24 @@ func (o *OS) openRegular(op, name string, flags int, mode uint32) (*os.File, *sy
 		return nil, nil, err
 	}
 	return f, st, nil
+}
+
+// look returns the ID of a regular file without opening it: no lock, no lease
+// and no side effect.
+func (o *OS) look(op, name string) (ID, error) {
+	f, err := o.open(op, name, unix.O_PATH, 0)
+	if err != nil {
+		return ID{}, notRegular(err)
+	}
+	defer f.Close()
+	st, err := fstat(f)
+	if err != nil {
+		return ID{}, err
+	}
+	if st.Mode&syscall.S_IFMT != syscall.S_IFREG {
+		return ID{}, &fs.PathError{Op: op, Path: name, Err: ErrNotRegular}
+	}
+	return ID{Dev: st.Dev, Ino: st.Ino}, nil
 }
 
 // notRegular adds ErrNotRegular to the errors by which an open says the same:
@@ -193,11 +220,16 @@ func retry(call func() error) error {
 	}
 }
 
-// retryFD also rides out EAGAIN, openat2's answer to a race with a rename.
+// raceTries bounds how often openat2 is called again for its EAGAIN, which
+// says that it lost a race with a rename.
+const raceTries = 32
+
 func retryFD(call func() (int, error)) (int, error) {
-	for {
+	for races := 0; ; {
 		fd, err := call()
-		if err != unix.EINTR && err != unix.EAGAIN {
+		if err == unix.EAGAIN && races < raceTries {
+			races++
+		} else if err != unix.EINTR {
 			return fd, err
 		}
 	}

@@ -222,6 +222,9 @@ func (m *Mem) perform(v *View, r request, verdict Verdict) error {
 
 // wrap gives an error the shape that the operating system's FS gives it.
 func (o Op) wrap(err error) error {
+	if _, done := err.(*fs.PathError); done { // one of several directories
+		return err
+	}
 	if o.Kind == Rename || o.Kind == Link {
 		return &os.LinkError{Op: o.Kind, Old: o.From, New: o.To, Err: err}
 	}

@@ -30,7 +30,8 @@ type Plan struct {
 	Stale bool
 
 	// Pairs bounds the runs with two faults, Late those in which a process
-	// dies and its operation lands at some later point. None if zero. If there
+	// dies and its operation lands just before some later one that is covered
+	// (so those of the hosts that recover should be). None if zero. If there
 	// are more, a sample is taken, even, by the seed Sample.
 	Pairs, Late int
 	Sample      int
@@ -135,7 +136,13 @@ func (s *sweep) run(faults ...fault) outcome {
 		}
 		return verdict
 	}
-	if err := caught(s.scenario, m); err != nil {
+	err := caught(s.scenario, m)
+	for _, f := range faults {
+		if err == nil && f.at >= len(o.kinds) {
+			err = fmt.Errorf("fault %v never came: the scenario isn't deterministic, or its operations changed", f)
+		}
+	}
+	if err != nil {
 		s.stats.Failures++
 		s.t.Errorf("memfs: with faults %q: %v\n%swhat is there:\n%sto run it again: memfs.Plan{Replay: %q, ...}",
 			formatFaults(faults), err, m.Trace(), m.Tree(), formatFaults(faults))
