@@ -34,6 +34,10 @@ const (
 	// its limit and the rest of SUBMIT around it. A server may ask for less.
 	MaxBody = MaxJob + 4<<10
 
+	// MaxControl bounds the body of every frame but SUBMIT: what a server
+	// takes before HELLO, and a client always.
+	MaxControl = 16 << 10
+
 	MaxClient = 256 // of Record.Client, and of HELLO's client and software
 	MaxHost   = 253 // of a host's name
 	MaxReason = 1024
