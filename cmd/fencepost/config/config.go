@@ -1,0 +1,133 @@
+package config
+
+import (
+	"time"
+
+	"fencepost/codec"
+)
+
+// Config is every setting. Tags: toml is the key, flag the command-line flag (of
+// those commands that bind it), shared marks what all hosts should agree on,
+// help is one line for people.
+type Config struct {
+	Spool          string   `toml:"spool" flag:"spool" help:"directory that the hosts share"`
+	Host           string   `toml:"host" flag:"host" help:"this host's name on the spool; default the hostname"`
+	MachineID      string   `toml:"machine_id" flag:"machine-id" help:"override of the machine's id"`
+	Listen         string   `toml:"listen" flag:"listen" help:"address on which jobs come in"`
+	InsecureListen bool     `toml:"insecure_listen" flag:"insecure-listen" help:"allow addresses that other machines can reach"`
+	HTTP           string   `toml:"http" flag:"http" help:"address of the status page; empty = none"`
+	Stages         List     `toml:"stages" flag:"stages" help:"stages that this host serves"`
+	Heartbeat      Duration `toml:"heartbeat" flag:"heartbeat" shared:"yes" help:"time between two heartbeats"`
+	Lease          Duration `toml:"lease" flag:"lease" shared:"yes" help:"silence after which a host is taken for gone"`
+	Poll           Duration `toml:"poll" flag:"poll" help:"time between two looks for work when idle"`
+	Workers        int      `toml:"workers" flag:"workers" help:"jobs worked on at once, for each stage"`
+	MaxFaults      int      `toml:"max_faults" flag:"max-faults" shared:"yes" help:"more faults than this set a job aside"`
+	ClaimMax       Duration `toml:"claim_max" flag:"claim-max" shared:"yes" help:"an unchanged claim is given back after this"`
+	SealMax        Duration `toml:"seal_max" flag:"seal-max" shared:"yes" help:"an unchanged sealed file is finished by others after this"`
+	Retention      Duration `toml:"retention" flag:"retention" shared:"yes" help:"how long final records and ids are kept"`
+	Timeout        Duration `toml:"timeout" flag:"timeout" help:"give up on a share that doesn't answer for this long"`
+
+	Log     Log     `toml:"log"`
+	Limits  Limits  `toml:"limits"`
+	Cluster Cluster `toml:"cluster"`
+}
+
+// Log says what is logged, and where.
+type Log struct {
+	Level  string `toml:"level" flag:"log-level" help:"debug, info, warn or error"`
+	Format string `toml:"format" flag:"log-format" help:"auto (readable on a terminal, else json), text or json"`
+	File   string `toml:"file" flag:"log-file" help:"file to log to; empty = standard error"`
+}
+
+// Limits bound what clients can cost.
+type Limits struct {
+	Connections      int      `toml:"connections" help:"clients at once"`
+	Window           int      `toml:"window" help:"jobs of one client that are under way at once"`
+	Frame            Size     `toml:"frame" shared:"yes" help:"largest frame body"`
+	Job              Size     `toml:"job" shared:"yes" help:"largest job, encoded"`
+	HandshakeTimeout Duration `toml:"handshake_timeout" help:"time for a client to say hello"`
+	IdleTimeout      Duration `toml:"idle_timeout" help:"silence after which a client is let go"`
+	FrameTimeout     Duration `toml:"frame_timeout" help:"time for a frame to arrive, once it began"`
+	WriteTimeout     Duration `toml:"write_timeout" help:"time for a client to take an answer"`
+}
+
+// Cluster says where jobs go.
+type Cluster struct {
+	Name    string  `toml:"name" flag:"cluster" shared:"yes" help:"local, command or slurm"`
+	Command Command `toml:"command"`
+	Slurm   Slurm   `toml:"slurm"`
+	Local   Local   `toml:"local"`
+}
+
+// Command is the cluster behind programs.
+type Command struct {
+	Submit         Argv     `toml:"submit" help:"program that submits: the job's JSON on its standard input"`
+	Release        Argv     `toml:"release" help:"program that releases a held job; with it, submit submits held"`
+	Cancel         Argv     `toml:"cancel" help:"program that cancels a job that is still held"`
+	Find           Argv     `toml:"find" help:"program that lists all jobs"`
+	Probe          Argv     `toml:"probe" help:"program whose exit 0 says that this host can submit"`
+	ID             string   `toml:"id" shared:"yes" help:"tells two clusters apart"`
+	Key            bool     `toml:"key" shared:"yes" help:"submit is idempotent by FENCEPOST_JOB_ID"`
+	KeyWindow      Duration `toml:"key_window" shared:"yes" help:"how long submit remembers a key"`
+	ConfirmAfter   Duration `toml:"confirm_after" shared:"yes" help:"time between the two listings that confirm a release"`
+	SubmitTimeout  Duration `toml:"submit_timeout" help:"time for submit"`
+	ReleaseTimeout Duration `toml:"release_timeout" help:"time for release"`
+	CancelTimeout  Duration `toml:"cancel_timeout" help:"time for cancel"`
+	FindTimeout    Duration `toml:"find_timeout" help:"time for find"`
+	ProbeTimeout   Duration `toml:"probe_timeout" help:"time for probe"`
+	Env            Table    `toml:"env" help:"added to the programs' environment"`
+}
+
+// Slurm is a Slurm cluster.
+type Slurm struct {
+	Partition     string   `toml:"partition" help:"partition; empty = the cluster's default"`
+	Account       string   `toml:"account" help:"account to charge"`
+	QOS           string   `toml:"qos" help:"quality of service"`
+	Args          Argv     `toml:"args" help:"more arguments for sbatch, each one --name=value"`
+	ConfirmAfter  Duration `toml:"confirm_after" shared:"yes" help:"time between the two listings that confirm a release"`
+	Guard         string   `toml:"guard" shared:"yes" help:"strict, lenient or off: refuse a second start in the job itself"`
+	Output        string   `toml:"output" help:"file for a job's output, as sbatch --output takes it"`
+	SubmitTimeout Duration `toml:"submit_timeout" help:"time for sbatch"`
+	QueryTimeout  Duration `toml:"query_timeout" help:"time for every other program"`
+	Sbatch        string   `toml:"sbatch" help:"path of sbatch"`
+	Scontrol      string   `toml:"scontrol" help:"path of scontrol"`
+	Scancel       string   `toml:"scancel" help:"path of scancel"`
+	Squeue        string   `toml:"squeue" help:"path of squeue"`
+	Sacct         string   `toml:"sacct" help:"path of sacct"`
+}
+
+// Local is the embedded cluster.
+type Local struct {
+	Slots int `toml:"slots" help:"jobs that run on this machine at once"`
+}
+
+// Default is what holds unless something else is said.
+func Default() Config {
+	return Config{
+		Listen:    "127.0.0.1:7433",
+		Stages:    List{"ingest", "translate", "submit"},
+		Heartbeat: Duration{time.Second},
+		Lease:     Duration{10 * time.Second},
+		Poll:      Duration{200 * time.Millisecond},
+		Workers:   4,
+		MaxFaults: 8,
+		ClaimMax:  Duration{10 * time.Minute},
+		SealMax:   Duration{10 * time.Minute},
+		Retention: Duration{30 * 24 * time.Hour},
+		Timeout:   Duration{30 * time.Second},
+		Log:       Log{Level: "info", Format: "auto"},
+		Limits: Limits{Connections: 256, Window: 64, Frame: codec.MaxBody, Job: codec.MaxJob,
+			HandshakeTimeout: Duration{10 * time.Second}, IdleTimeout: Duration{5 * time.Minute},
+			FrameTimeout: Duration{30 * time.Second}, WriteTimeout: Duration{30 * time.Second}},
+		Cluster: Cluster{
+			Name: "local",
+			Command: Command{KeyWindow: Duration{24 * time.Hour}, ConfirmAfter: Duration{7 * time.Second},
+				SubmitTimeout: Duration{30 * time.Second}, ReleaseTimeout: Duration{30 * time.Second},
+				CancelTimeout: Duration{30 * time.Second}, FindTimeout: Duration{time.Minute}, ProbeTimeout: Duration{30 * time.Second}},
+			Slurm: Slurm{ConfirmAfter: Duration{7 * time.Second}, Guard: "off", SubmitTimeout: Duration{30 * time.Second},
+				QueryTimeout: Duration{30 * time.Second}, Sbatch: "sbatch", Scontrol: "scontrol", Scancel: "scancel",
+				Squeue: "squeue", Sacct: "sacct"},
+			Local: Local{Slots: 4},
+		},
+	}
+}

@@ -1,0 +1,99 @@
+package config
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/pelletier/go-toml/v2"
+)
+
+// maxFile bounds a configuration file, bytes.
+const maxFile = 1 << 20
+
+// parseFile reads TOML over c and returns the keys that it set.
+func (c *Config) parseFile(name string, data []byte) (keys []string, err error) {
+	if len(data) > maxFile {
+		return nil, fmt.Errorf("%s: larger than %d bytes", name, maxFile)
+	}
+	if err := toml.NewDecoder(bytes.NewReader(data)).DisallowUnknownFields().Decode(c); err != nil {
+		return nil, fileError(name, err)
+	}
+	var all map[string]any
+	if err := toml.Unmarshal(data, &all); err != nil {
+		return nil, fileError(name, err)
+	}
+	return flatten(all, ""), nil
+}
+
+func flatten(t map[string]any, prefix string) []string {
+	var keys []string
+	for k, v := range t {
+		key := prefix + k
+		if _, leaf := settingOf(key); !leaf {
+			if sub, ok := v.(map[string]any); ok {
+				keys = append(keys, flatten(sub, key+".")...)
+				continue
+			}
+		}
+		keys = append(keys, key)
+	}
+	slices.Sort(keys)
+	return keys
+}
+
+// fileError gives each mistake a line with its place and what was meant.
+func fileError(name string, err error) error {
+	var strict *toml.StrictMissingError
+	if errors.As(err, &strict) {
+		var all []error
+		for i := range strict.Errors {
+			e := &strict.Errors[i]
+			row, col := e.Position()
+			key := strings.Join(e.Key(), ".")
+			all = append(all, fmt.Errorf("%s:%d:%d: unknown key %s%s", name, row, col, quoteKey(key), didYouMean(key, fileKeys())))
+		}
+		return errors.Join(all...)
+	}
+	var bad *toml.DecodeError
+	if !errors.As(err, &bad) {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	row, col := bad.Position()
+	key := strings.Join(bad.Key(), ".")
+	text := strings.TrimPrefix(bad.Error(), "toml: ")
+	s, known := settingOf(key)
+	switch {
+	case key == "cluster":
+		text = `the backend's name is the key name in [cluster]: write [cluster] and name = "slurm", or give --cluster`
+	case known && strings.Contains(text, "cannot"):
+		text = key + " wants " + s.wants()
+	case known:
+		text = key + ": " + text
+	}
+	return fmt.Errorf("%s:%d:%d: %s", name, row, col, text)
+}
+
+// quoteKey keeps control characters of a quoted key out of the message.
+func quoteKey(key string) string {
+	if strings.ContainsFunc(key, func(r rune) bool { return r < 0x21 || r > 0x7e }) {
+		return fmt.Sprintf("%q", key)
+	}
+	return key
+}
+
+// fileKeys are the keys and tables that a file may have.
+func fileKeys() []string {
+	var out []string
+	for _, s := range Settings() {
+		out = append(out, s.Key)
+		for i, c := range s.Key {
+			if table := s.Key[:i]; c == '.' && !slices.Contains(out, table) {
+				out = append(out, table)
+			}
+		}
+	}
+	return out
+}

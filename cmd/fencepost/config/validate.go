@@ -1,0 +1,227 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"net/url"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"fencepost/codec"
+	"fencepost/spool"
+)
+
+// Backends are the names that --cluster takes.
+var backends = []string{"local", "command", "slurm"}
+
+// StageNames are the words that --stages takes.
+var stageNames = []string{string(spool.Ingest), string(spool.Translate), string(spool.Submit)}
+
+// ValueError is a setting whose value can't be used.
+type ValueError struct {
+	Key string
+	Why string
+}
+
+func (e *ValueError) Error() string { return e.Key + ": " + e.Why }
+
+type checker struct{ errs []error }
+
+func (c *checker) add(key, format string, args ...any) {
+	c.errs = append(c.errs, &ValueError{key, fmt.Sprintf(format, args...)})
+}
+
+func (c *checker) duration(key string, d Duration, low, high time.Duration) {
+	if d.Duration < low || d.Duration > high {
+		c.add(key, "%s is not between %s and %s", d, Duration{low}, Duration{high})
+	}
+}
+
+func (c *checker) count(key string, n, low, high int) {
+	if n < low || n > high {
+		c.add(key, "%d is not between %d and %d", n, low, high)
+	}
+}
+
+func (c *checker) word(key, got string, want ...string) {
+	if !slices.Contains(want, got) {
+		c.add(key, "%q is not one of %s%s", got, strings.Join(want, ", "), didYouMean(got, want))
+	}
+}
+
+// Validate says everything that is wrong with the settings.
+func (c *Config) Validate() error {
+	k := &checker{}
+	if c.Host != "" && !spool.ValidHost(strings.ToLower(c.Host)) {
+		k.add("host", "%q can't be a host's name: 1 to 63 of a-z, 0-9, '.' and '-', beginning and ending with a letter or digit", c.Host)
+	}
+	if strings.ContainsAny(c.MachineID, " \t\r\n/") || len(c.MachineID) > 128 {
+		k.add("machine_id", "%q can't be a machine's id: at most 128 characters, no blanks or slashes", c.MachineID)
+	}
+	c.checkAddresses(k)
+	c.checkStages(k)
+	c.checkTimes(k)
+	k.count("workers", c.Workers, 1, 1024)
+	k.count("max_faults", c.MaxFaults, 0, 1000)
+	k.word("log.level", c.Log.Level, "debug", "info", "warn", "error")
+	k.word("log.format", c.Log.Format, "auto", "text", "json")
+	c.Limits.check(k)
+	c.Cluster.check(k)
+	return errors.Join(k.errs...)
+}
+
+func (c *Config) checkAddresses(k *checker) {
+	for _, a := range []struct{ key, addr string }{{"listen", c.Listen}, {"http", c.HTTP}} {
+		if a.addr == "" {
+			if a.key == "listen" && slices.Contains(c.Stages, string(spool.Ingest)) {
+				k.add(a.key, "needed by the stage ingest; 127.0.0.1:0 picks a port")
+			}
+			continue
+		}
+		local, err := loopback(a.addr)
+		switch {
+		case err != nil:
+			k.add(a.key, "%q is not ADDRESS:PORT: %v", a.addr, err)
+		case !local && !c.InsecureListen:
+			k.add(a.key, "%s can be reached from other machines, without encryption or passwords: use 127.0.0.1, or set insecure_listen (--insecure-listen) if the network may be trusted", a.addr)
+		}
+	}
+}
+
+// loopback says whether only this machine can reach an address.
+func loopback(addr string) (bool, error) {
+	host, port, ok := cutPort(addr)
+	if !ok {
+		return false, errors.New("no port")
+	}
+	if n, err := strconv.ParseUint(port, 10, 16); err != nil {
+		return false, fmt.Errorf("port %q is not between 0 and 65535", port)
+	} else if _ = n; host == "localhost" {
+		return true, nil
+	}
+	if host == "" {
+		return false, nil
+	}
+	if ip, err := netip.ParseAddr(host); err == nil {
+		return ip.IsLoopback(), nil
+	}
+	if u, err := url.Parse("tcp://" + addr); err != nil || u.Hostname() != host {
+		return false, errors.New("not an address or name")
+	}
+	return false, nil
+}
+
+func cutPort(addr string) (host, port string, ok bool) {
+	i := strings.LastIndexByte(addr, ':')
+	if i < 0 {
+		return "", "", false
+	}
+	host, port = addr[:i], addr[i+1:]
+	if strings.Contains(host, ":") && !strings.HasPrefix(host, "[") {
+		return "", "", false
+	}
+	return strings.Trim(host, "[]"), port, true
+}
+
+func (c *Config) checkStages(k *checker) {
+	if len(c.Stages) == 0 {
+		k.add("stages", "a host serves one stage at least: %s", strings.Join(stageNames, ", "))
+	}
+	for i, s := range c.Stages {
+		if slices.Contains(c.Stages[:i], s) {
+			k.add("stages", "%s is named twice", s)
+		}
+		k.word("stages", s, stageNames...)
+	}
+}
+
+func (c *Config) checkTimes(k *checker) {
+	day := 24 * time.Hour
+	k.duration("heartbeat", c.Heartbeat, 20*time.Millisecond, 5*time.Minute)
+	k.duration("lease", c.Lease, 100*time.Millisecond, time.Hour)
+	if c.Lease.Duration < 3*c.Heartbeat.Duration {
+		k.add("lease", "%s is less than three heartbeats of %s: a host that misses a few would be taken for gone", c.Lease, c.Heartbeat)
+	}
+	k.duration("poll", c.Poll, time.Millisecond, time.Minute)
+	k.duration("claim_max", c.ClaimMax, time.Second, 30*day)
+	k.duration("seal_max", c.SealMax, time.Second, 30*day)
+	k.duration("retention", c.Retention, time.Hour, 10*366*day)
+	k.duration("timeout", c.Timeout, time.Millisecond, time.Hour)
+}
+
+func (l *Limits) check(k *checker) {
+	k.count("limits.connections", l.Connections, 1, 100_000)
+	k.count("limits.window", l.Window, 1, 65_535)
+	if l.Frame < 1<<10 || l.Frame > codec.MaxBody {
+		k.add("limits.frame", "%s is not between 1KiB and %s", l.Frame, Size(codec.MaxBody))
+	}
+	if l.Job < 256 || l.Job > codec.MaxJob {
+		k.add("limits.job", "%s is not between 256 and %s", l.Job, Size(codec.MaxJob))
+	}
+	for _, d := range []struct {
+		key string
+		d   Duration
+	}{{"handshake_timeout", l.HandshakeTimeout}, {"idle_timeout", l.IdleTimeout}, {"frame_timeout", l.FrameTimeout}, {"write_timeout", l.WriteTimeout}} {
+		k.duration("limits."+d.key, d.d, 100*time.Millisecond, 24*time.Hour)
+	}
+}
+
+func (c *Cluster) check(k *checker) {
+	k.word("cluster.name", c.Name, backends...)
+	c.Command.check(k, c.Name == "command")
+	s := &c.Slurm
+	k.word("cluster.slurm.guard", s.Guard, "strict", "lenient", "off")
+	k.duration("cluster.slurm.confirm_after", s.ConfirmAfter, 0, time.Hour)
+	k.duration("cluster.slurm.submit_timeout", s.SubmitTimeout, time.Second, time.Hour)
+	k.duration("cluster.slurm.query_timeout", s.QueryTimeout, time.Second, time.Hour)
+	if s.Output != "" && !path.IsAbs(s.Output) {
+		k.add("cluster.slurm.output", "%q is not an absolute path", s.Output)
+	}
+	for _, a := range s.Args {
+		if !strings.HasPrefix(a, "--") || strings.ContainsAny(a, "\x00\n") {
+			k.add("cluster.slurm.args", "%q is not of the form --name=value", a)
+		}
+	}
+	for _, p := range []struct{ key, prog string }{{"sbatch", s.Sbatch}, {"scontrol", s.Scontrol}, {"scancel", s.Scancel}, {"squeue", s.Squeue}} {
+		if p.prog == "" {
+			k.add("cluster.slurm."+p.key, "empty program name")
+		}
+	}
+	k.count("cluster.local.slots", c.Local.Slots, 1, 10_000)
+}
+
+func (c *Command) check(k *checker, chosen bool) {
+	for _, p := range []struct {
+		key  string
+		argv Argv
+		used bool // empty is not the same as absent
+	}{{"submit", c.Submit, true}, {"release", c.Release, false}, {"cancel", c.Cancel, false}, {"find", c.Find, false}, {"probe", c.Probe, false}} {
+		switch {
+		case len(p.argv) > 0 && p.argv[0] == "":
+			k.add("cluster.command."+p.key, "empty program name")
+		case len(p.argv) == 0 && p.used && chosen:
+			k.add("cluster.command."+p.key, `missing: say which program submits, with submit = ["/path/prog"] in [cluster.command] or --cluster-command submit=/path/prog`)
+		}
+	}
+	if c.Key && len(c.Release) > 0 {
+		k.add("cluster.command.key", "a program that submits held jobs (release is set) needs no key: unset one of the two")
+	}
+	k.duration("cluster.command.confirm_after", c.ConfirmAfter, 0, time.Hour)
+	k.duration("cluster.command.key_window", c.KeyWindow, 0, 366*24*time.Hour)
+	for _, t := range []struct {
+		key string
+		d   Duration
+	}{{"submit_timeout", c.SubmitTimeout}, {"release_timeout", c.ReleaseTimeout}, {"cancel_timeout", c.CancelTimeout},
+		{"find_timeout", c.FindTimeout}, {"probe_timeout", c.ProbeTimeout}} {
+		k.duration("cluster.command."+t.key, t.d, 10*time.Millisecond, time.Hour)
+	}
+	for name := range c.Env {
+		if name == "" || strings.ContainsAny(name, "=\x00") {
+			k.add("cluster.command.env", "%q can't be a variable's name", name)
+		}
+	}
+}

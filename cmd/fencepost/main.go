@@ -1,0 +1,166 @@
+// Command fencepost runs one spool on several hosts, and shows what they do.
+//
+// Each command is in a file of its own, made by a constructor that rootCommands
+// lists. docs/commands.md describes them; exit.go holds the exit codes.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"fencepost/cmd/fencepost/config"
+	"fencepost/cmd/fencepost/show"
+)
+
+func main() {
+	os.Exit(run(context.Background(), newGlobals(), os.Args[1:]))
+}
+
+// rootCommands are the commands, by group. A new one is added here.
+func rootCommands(g *globals) map[string][]*cobra.Command {
+	return map[string][]*cobra.Command{
+		groupRun: {},
+		groupSee: {newConfigCmd(g), newVersionCmd(g)},
+		groupAct: {},
+	}
+}
+
+const (
+	groupRun = "run"
+	groupSee = "see"
+	groupAct = "act"
+)
+
+// run is the whole program but for its exit: so tests run it in-process.
+func run(ctx context.Context, g *globals, args []string) int {
+	root := newRootCmd(g)
+	root.SetArgs(args)
+	cmd, err := root.ExecuteContextC(ctx)
+	if err == nil {
+		return exitOK
+	}
+	var quiet *exitError
+	if !errors.As(err, &quiet) || quiet.err != nil {
+		report(g, cmd, err)
+	}
+	return exitCode(err)
+}
+
+func newRootCmd(g *globals) *cobra.Command {
+	root := &cobra.Command{
+		Use:   "fencepost",
+		Short: "Run one job spool on several hosts that share a directory",
+		Long: "fencepost runs the same spool pipeline on several hosts that share one directory, so that\n" +
+			"no job is ever taken twice, none is lost, and anyone can see which host did what.",
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		Args:          cobra.ArbitraryArgs, // so that an unknown command reaches unknownCommand
+		RunE:          unknownCommand,
+	}
+	root.SetOut(g.stdout)
+	root.SetErr(g.stderr)
+	root.SetIn(g.stdin)
+	root.SetFlagErrorFunc(flagError)
+	root.CompletionOptions.HiddenDefaultCmd = false
+	root.AddGroup(&cobra.Group{ID: groupRun, Title: "Run:"}, &cobra.Group{ID: groupSee, Title: "See:"},
+		&cobra.Group{ID: groupAct, Title: "Act:"})
+	g.addFlags(root.PersistentFlags())
+	for group, cmds := range rootCommands(g) {
+		for _, c := range cmds {
+			c.GroupID = group
+			root.AddCommand(c)
+		}
+	}
+	root.InitDefaultHelpCmd()
+	root.InitDefaultCompletionCmd()
+	usageArgs(root)
+	return root
+}
+
+// addFlags adds what every command takes.
+func (g *globals) addFlags(fs *pflag.FlagSet) {
+	config.Bind(fs, g.given, "spool", "timeout")
+	fs.StringVar(&g.configFile, "config", "", "`FILE` with settings (default "+config.DefaultFile+" if it exists)")
+	fs.BoolVar(&g.json, "json", false, "print one JSON document")
+}
+
+// usageArgs makes what cobra says of positional arguments a usage error.
+func usageArgs(c *cobra.Command) {
+	if check := c.Args; check != nil {
+		c.Args = func(cmd *cobra.Command, args []string) error {
+			if err := check(cmd, args); err != nil {
+				return usagef(cmd, "%w", err)
+			}
+			return nil
+		}
+	}
+	for _, sub := range c.Commands() {
+		usageArgs(sub)
+	}
+}
+
+// unknownCommand runs for the root, or a command that only has sub-commands.
+func unknownCommand(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		cmd.SetOut(cmd.ErrOrStderr())
+		_ = cmd.Help()
+		return &exitError{code: exitUsage}
+	}
+	var names []string
+	for _, c := range cmd.Commands() {
+		if c.IsAvailableCommand() {
+			names = append(names, c.Name())
+		}
+	}
+	return usagef(cmd, "unknown command %q%s", args[0], maybe(config.Nearest(args[0], names)))
+}
+
+func flagError(cmd *cobra.Command, err error) error {
+	if errors.Is(err, pflag.ErrHelp) {
+		return err
+	}
+	hint := ""
+	var unknown *pflag.NotExistError
+	if errors.As(err, &unknown) && len(unknown.GetSpecifiedName()) > 1 {
+		var names []string
+		add := func(f *pflag.Flag) {
+			if !f.Hidden {
+				names = append(names, f.Name)
+			}
+		}
+		cmd.Flags().VisitAll(add)
+		cmd.InheritedFlags().VisitAll(add)
+		if n := config.Nearest(unknown.GetSpecifiedName(), names); n != "" {
+			hint = maybe("--" + n)
+		}
+	}
+	return usagef(cmd, "%w%s", err, hint)
+}
+
+func maybe(meant string) string {
+	if meant == "" {
+		return ""
+	}
+	return "; did you mean " + meant + "?"
+}
+
+// report prints a failure: what failed, where, why, and what to do next.
+func report(g *globals, cmd *cobra.Command, err error) {
+	var b strings.Builder
+	for i, line := range strings.Split(err.Error(), "\n") {
+		if i == 0 {
+			line = cmd.CommandPath() + ": " + g.where() + line
+		}
+		b.WriteString(show.Clean(line) + "\n")
+	}
+	if next := nextStep(cmd, err); next != "" {
+		b.WriteString("  " + show.Clean(next) + "\n")
+	}
+	fmt.Fprint(g.stderr, b.String())
+}

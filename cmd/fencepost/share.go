@@ -1,0 +1,205 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"fencepost/spool"
+	"fencepost/spool/env"
+	"fencepost/spool/vfs"
+)
+
+// errNoAnswer: an operation on the share took longer than --timeout.
+var errNoAnswer = errors.New("the share did not answer in time")
+
+// share is an opened spool, as the commands see it.
+type share struct {
+	*spool.Spool
+	Dir string
+}
+
+// onSpool opens the spool and runs look, which must only return what it found,
+// never print: if the share stops answering, look is left behind, running.
+func onSpool[T any](g *globals, cmd *cobra.Command, look func(context.Context, *share) (T, error)) (T, error) {
+	return onDir(g, cmd, func(ctx context.Context, dir string, e env.Env) (T, error) {
+		var none T
+		s, err := spool.Open(e)
+		if err != nil {
+			return none, err
+		}
+		return look(ctx, &share{Spool: s, Dir: dir})
+	})
+}
+
+// onDir is onSpool for a directory that may be no spool yet.
+func onDir[T any](g *globals, cmd *cobra.Command, look func(context.Context, string, env.Env) (T, error)) (T, error) {
+	var none T
+	dir, err := g.spoolDir(cmd)
+	if err != nil {
+		return none, err
+	}
+	c, err := g.config(cmd)
+	if err != nil {
+		return none, err
+	}
+	g.touched = dir
+	w := newWatch(c.Timeout.Duration)
+	return underWatch(cmd.Context(), w, func(ctx context.Context) (T, error) {
+		done := w.begin("open", dir)
+		fs, err := g.openFS(dir)
+		done()
+		if err != nil {
+			return none, openError(err)
+		}
+		return look(ctx, dir, env.NewReal(watchedFS{fs, w}))
+	})
+}
+
+// openError is for a directory that can't be opened: no spool, if it isn't there.
+func openError(err error) error {
+	if isMissing(err) {
+		return fmt.Errorf("%w: %w", spool.ErrNoSpool, err)
+	}
+	return fmt.Errorf("open spool: %w", err)
+}
+
+// watch knows which operations on the share are under way. What counts is the
+// single operation, not the whole: an audit of a million files may take minutes,
+// but a listing that doesn't end is a dead share.
+type watch struct {
+	limit time.Duration
+	mu    sync.Mutex
+	next  int
+	ops   map[int]op
+}
+
+type op struct {
+	what, name string
+	since      time.Time
+}
+
+func newWatch(limit time.Duration) *watch { return &watch{limit: limit, ops: map[int]op{}} }
+
+// begin notes an operation; the func returned ends it.
+func (w *watch) begin(what, name string) func() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	id := w.next
+	w.next++
+	w.ops[id] = op{what, name, time.Now()}
+	return func() {
+		w.mu.Lock()
+		delete(w.ops, id)
+		w.mu.Unlock()
+	}
+}
+
+// overdue returns the oldest operation that is over the limit.
+func (w *watch) overdue() (late op, ok bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, o := range w.ops {
+		if time.Since(o.since) >= w.limit && (!ok || o.since.Before(late.since)) {
+			late, ok = o, true
+		}
+	}
+	return late, ok
+}
+
+// underWatch runs look on a goroutine of its own and gives up on it as soon as
+// an operation is overdue. The goroutine may then never end: a process that
+// waits for a dead NFS server can be killed, but not be interrupted.
+func underWatch[T any](ctx context.Context, w *watch, look func(context.Context) (T, error)) (T, error) {
+	type result struct {
+		value T
+		err   error
+	}
+	var none T
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	done := make(chan result, 1)
+	go func() {
+		v, err := look(ctx)
+		done <- result{v, err}
+	}()
+	tick := time.NewTicker(max(w.limit/20, time.Millisecond))
+	defer tick.Stop()
+	for {
+		select {
+		case r := <-done:
+			return r.value, r.err
+		case <-tick.C:
+			if late, ok := w.overdue(); ok {
+				return none, fmt.Errorf("%s %s: %w (%s)", late.what, late.name, errNoAnswer, w.limit)
+			}
+		case <-ctx.Done():
+			return none, context.Cause(ctx)
+		}
+	}
+}
+
+// watchedFS notes each operation of a viewer or an act on the share.
+type watchedFS struct {
+	vfs.FS
+	w *watch
+}
+
+func (f watchedFS) Create(name string, data []byte) (vfs.ID, error) {
+	defer f.w.begin("create", name)()
+	return f.FS.Create(name, data)
+}
+
+func (f watchedFS) Read(name string, limit int64) ([]byte, vfs.ID, error) {
+	defer f.w.begin("read", name)()
+	return f.FS.Read(name, limit)
+}
+
+func (f watchedFS) Identify(name string) (vfs.ID, error) {
+	defer f.w.begin("open", name)()
+	return f.FS.Identify(name)
+}
+
+func (f watchedFS) List(dir string) ([]string, error) {
+	defer f.w.begin("list", dir)()
+	return f.FS.List(dir)
+}
+
+func (f watchedFS) Rename(from, to string) error {
+	defer f.w.begin("rename", from)()
+	return f.FS.Rename(from, to)
+}
+
+func (f watchedFS) Link(from, to string) error {
+	defer f.w.begin("link", from)()
+	return f.FS.Link(from, to)
+}
+
+func (f watchedFS) Mkdir(dir string) error {
+	defer f.w.begin("mkdir", dir)()
+	return f.FS.Mkdir(dir)
+}
+
+func (f watchedFS) Rmdir(dir string) error {
+	defer f.w.begin("rmdir", dir)()
+	return f.FS.Rmdir(dir)
+}
+
+func (f watchedFS) Remove(name string) error {
+	defer f.w.begin("remove", name)()
+	return f.FS.Remove(name)
+}
+
+func (f watchedFS) Sync(dirs ...string) error {
+	defer f.w.begin("sync", fmt.Sprint(dirs))()
+	return f.FS.Sync(dirs...)
+}
+
+func (f watchedFS) TryLock(name string) (vfs.Lock, error) {
+	defer f.w.begin("lock", name)()
+	return f.FS.TryLock(name)
+}
