@@ -7,6 +7,9 @@
 //
 // Assumes: one server behind the mount, exported with sync; a hard mount.
 //
-// Does not: retry, resolve lost replies, or promise that an error means "not
+// Modes, before the umask takes away: files 0640 while they are written and
+// 0440 from then on, records and logs 0640, locks 0660, directories 0770.
+//
+// Does not: run on anything but Linux, follow a symbolic link, retry, resolve lost replies, or promise that an error means "not
 // done": package spool does the looking.
 package vfs
