@@ -10,6 +10,7 @@
 // Modes, before the umask takes away: files 0640 while they are written and
 // 0440 from then on, records and logs 0640, locks 0660, directories 0770.
 //
-// Does not: run on anything but Linux, follow a symbolic link, retry, resolve lost replies, or promise that an error means "not
-// done": package spool does the looking.
+// Does not: run on anything but Linux, follow a symbolic link, resolve lost
+// replies, try again (but for signals and listings), or promise that an error
+// means "not done": package spool does the looking.
 package vfs
