@@ -1,5 +1,7 @@
 package codec
 
+import "errors"
+
 // Code says why a request (REFUSED) or a connection (GOAWAY) ended.
 type Code string
 
@@ -35,4 +37,26 @@ func (c Code) Final() bool {
 		return true
 	}
 	return false
+}
+
+// CodeOf returns the code that tells a peer about err: that of the layer of a
+// *[FrameError], CodeInvalidJob for a *[FieldError], else CodeInternal.
+func CodeOf(err error) Code {
+	var frame *FrameError
+	var field *FieldError
+	switch {
+	case errors.As(err, &frame):
+		switch frame.Layer {
+		case LayerVersion:
+			return CodeUnsupportedVersion
+		case LayerLength:
+			return CodeTooLarge
+		case LayerJob:
+			return CodeInvalidJob
+		}
+		return CodeMalformed
+	case errors.As(err, &field):
+		return CodeInvalidJob
+	}
+	return CodeInternal
 }
