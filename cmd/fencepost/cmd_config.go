@@ -31,7 +31,6 @@ func newConfigCmd(g *globals) *cobra.Command {
 	}
 	for _, c := range []*cobra.Command{showCmd, check} {
 		g.bind(c, config.ServeKeys()...)
-		config.BindCommand(c.Flags(), g.given)
 		cmd.AddCommand(c)
 	}
 	return cmd

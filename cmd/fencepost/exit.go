@@ -65,7 +65,7 @@ func exitCode(err error) int {
 		return exitUsage
 	case errors.Is(err, spool.ErrNotFound), errors.Is(err, spool.ErrNoSpool):
 		return exitNotFound
-	case errors.Is(err, lease.ErrHeld), errors.Is(err, lease.ErrEnrolled):
+	case errors.Is(err, lease.ErrHeld):
 		return exitHeld
 	case errors.Is(err, lease.ErrRefused), errors.Is(err, lease.ErrByPerson):
 		return exitFenced

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -39,8 +40,12 @@ func newGlobals() *globals {
 }
 
 // bind adds the flags of some settings to a command; see config.ServeKeys.
+// With the cluster's name comes --cluster-command.
 func (g *globals) bind(cmd *cobra.Command, keys ...string) {
 	config.Bind(cmd.Flags(), g.given, keys...)
+	if slices.Contains(keys, "cluster.name") {
+		config.BindCommand(cmd.Flags(), g.given)
+	}
 }
 
 // config is the effective configuration; what is wrong with it is a usage error.

@@ -25,8 +25,9 @@ func main() {
 // rootCommands are the commands, by group. A new one is added here.
 func rootCommands(g *globals) map[string][]*cobra.Command {
 	return map[string][]*cobra.Command{
-		groupRun: {},
-		groupSee: {newConfigCmd(g), newVersionCmd(g)},
+		groupRun: {newInitCmd(g), newEnrollCmd(g), newRevokeCmd(g)},
+		groupSee: {newStatusCmd(g), newHostsCmd(g), newJobsCmd(g), newTraceCmd(g), newDepthCmd(g), newIntrudersCmd(g), newAuditCmd(g),
+			newConfigCmd(g), newVersionCmd(g)},
 		groupAct: {},
 	}
 }

@@ -47,6 +47,7 @@ func onDir[T any](g *globals, cmd *cobra.Command, look func(context.Context, str
 	if err != nil {
 		return none, err
 	}
+	dir = absolute(dir)
 	g.touched = dir
 	w := newWatch(c.Timeout.Duration)
 	return underWatch(cmd.Context(), w, func(ctx context.Context) (T, error) {

@@ -43,7 +43,8 @@ type Log struct {
 type Limits struct {
 	Connections      int      `toml:"connections" help:"clients at once"`
 	Window           int      `toml:"window" help:"jobs of one client that are under way at once"`
-	Frame            Size     `toml:"frame" shared:"yes" help:"largest frame body"`
+	PerAddress       int      `toml:"per_address" help:"clients at once from one address; 0 = no limit of its own"`
+	Memory           Size     `toml:"memory" help:"bytes of requests under way, over all clients"`
 	Job              Size     `toml:"job" shared:"yes" help:"largest job, encoded"`
 	HandshakeTimeout Duration `toml:"handshake_timeout" help:"time for a client to say hello"`
 	IdleTimeout      Duration `toml:"idle_timeout" help:"silence after which a client is let go"`
@@ -116,9 +117,9 @@ func Default() Config {
 		Retention: Duration{30 * 24 * time.Hour},
 		Timeout:   Duration{30 * time.Second},
 		Log:       Log{Level: "info", Format: "auto"},
-		Limits: Limits{Connections: 256, Window: 64, Frame: codec.MaxBody, Job: codec.MaxJob,
+		Limits: Limits{Connections: 1024, Window: 64, Memory: 128 << 20, Job: codec.MaxJob,
 			HandshakeTimeout: Duration{10 * time.Second}, IdleTimeout: Duration{5 * time.Minute},
-			FrameTimeout: Duration{30 * time.Second}, WriteTimeout: Duration{30 * time.Second}},
+			FrameTimeout: Duration{10 * time.Second}, WriteTimeout: Duration{10 * time.Second}},
 		Cluster: Cluster{
 			Name: "local",
 			Command: Command{KeyWindow: Duration{24 * time.Hour}, ConfirmAfter: Duration{7 * time.Second},

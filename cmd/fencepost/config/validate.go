@@ -156,8 +156,9 @@ func (c *Config) checkTimes(k *checker) {
 func (l *Limits) check(k *checker) {
 	k.count("limits.connections", l.Connections, 1, 100_000)
 	k.count("limits.window", l.Window, 1, 65_535)
-	if l.Frame < 1<<10 || l.Frame > codec.MaxBody {
-		k.add("limits.frame", "%s is not between 1KiB and %s", l.Frame, Size(codec.MaxBody))
+	k.count("limits.per_address", l.PerAddress, 0, 100_000)
+	if l.Memory < 4*codec.MaxBody || l.Memory > 1<<40 {
+		k.add("limits.memory", "%s is not between %s and %s", l.Memory, Size(4*codec.MaxBody), Size(1<<40))
 	}
 	if l.Job < 256 || l.Job > codec.MaxJob {
 		k.add("limits.job", "%s is not between 256 and %s", l.Job, Size(codec.MaxJob))

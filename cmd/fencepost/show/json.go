@@ -1,21 +1,18 @@
 package show
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
+	"iter"
 	"unicode/utf8"
 )
 
 // JSON prints one document, with the key schema added and all keys sorted.
 func JSON(w io.Writer, name string, doc any) error {
 	return write(w, name, doc, true)
-}
-
-// JSONLine prints one document on one line: for streams.
-func JSONLine(w io.Writer, name string, doc any) error {
-	return write(w, name, doc, false)
 }
 
 func write(w io.Writer, name string, doc any, indent bool) error {
@@ -72,4 +69,15 @@ func escape(text []byte) []byte {
 		i += n
 	}
 	return b
+}
+
+// JSONLines prints one document a line.
+func JSONLines[T any](w io.Writer, name string, docs iter.Seq[T]) error {
+	b := bufio.NewWriterSize(w, 64<<10)
+	for doc := range docs {
+		if err := write(b, name, doc, false); err != nil {
+			return err
+		}
+	}
+	return b.Flush()
 }

@@ -75,9 +75,18 @@ const (
 	Bad
 )
 
-// Banner prints a line of data with a first word that is coloured.
-func (o *Out) Banner(s Severity, word, rest string) {
-	_, _ = o.w.WriteString(o.Mark(s, word) + Clean(rest) + "\n")
+// Cells prints cells on one line, not aligned with other lines; the first is
+// coloured.
+func (o *Out) Cells(s Severity, first string, more ...string) {
+	sep := "\t"
+	if o.pretty {
+		sep = "  "
+	}
+	_, _ = o.w.WriteString(o.Mark(s, first))
+	for _, c := range more {
+		_, _ = o.w.WriteString(sep + Clean(c))
+	}
+	_, _ = o.w.WriteString("\n")
 }
 
 // Table collects rows; End prints them.
@@ -134,3 +143,6 @@ func (t *Table) line(cells []string, width []int, s Severity) {
 	}
 	_, _ = t.o.w.WriteString(strings.TrimRight(b.String(), " ") + "\n")
 }
+
+// Gap prints an empty line between two blocks, for people and programs alike.
+func (o *Out) Gap() { _, _ = o.w.WriteString("\n") }

@@ -1,0 +1,178 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"fencepost/cmd/fencepost/show"
+	"fencepost/lease"
+	"fencepost/spool"
+)
+
+// hostDoc is a host, as status and hosts show it.
+type hostDoc struct {
+	Host     string   `json:"host"`
+	Enrolled bool     `json:"enrolled"`
+	State    string   `json:"state"`
+	Reason   string   `json:"reason"`
+	Draining bool     `json:"draining"`
+	Epoch    uint64   `json:"epoch"`
+	Stages   []string `json:"stages"`
+	Unfit    []string `json:"unfit_stages"`
+	// Age of the heartbeat: nil if there never was one. Estimated: by two
+	// hosts' wall clocks.
+	Age       *float64 `json:"heartbeat_age_seconds"`
+	Estimated bool     `json:"heartbeat_age_estimated"`
+	Claims    int      `json:"claims"` // on disk: claims and sealed files
+	Version   string   `json:"version"`
+	Config    string   `json:"config_digest"`
+	Machine   string   `json:"machine_id"`
+	PID       int      `json:"pid"`
+	Since     string   `json:"since"`
+	Listen    string   `json:"listen"`
+	HTTP      string   `json:"http"`
+}
+
+func newHostsCmd(g *globals) *cobra.Command {
+	return &cobra.Command{
+		Use:   "hosts",
+		Short: "Show every host: alive or not, fit or not, which epoch, which version",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			hosts, err := onSpool(g, cmd, func(ctx context.Context, s *share) ([]hostDoc, error) {
+				claims, err := claimsByHost(s)
+				if err != nil {
+					return nil, err
+				}
+				return lookAtHosts(ctx, s, claims)
+			})
+			if err != nil {
+				return err
+			}
+			return g.print("hosts", map[string]any{"hosts": hosts}, func(o *show.Out) { printHosts(o, hosts) })
+		},
+	}
+}
+
+// claimsByHost counts what each host holds, by listings alone.
+func claimsByHost(s *share) (map[string]int, error) {
+	n := map[string]int{}
+	for _, base := range []string{spool.DirClaims, spool.DirSealed} {
+		epochs, err := s.Epochs(base)
+		if err != nil {
+			return nil, err
+		}
+		for _, e := range epochs {
+			names, err := s.FS.List(spool.EpochDir(base, e.Host, e.Epoch))
+			if err != nil && !isMissing(err) {
+				return nil, err
+			}
+			n[e.Host] += len(names)
+		}
+	}
+	return n, nil
+}
+
+// lookAtHosts watches the heartbeats for a moment.
+func lookAtHosts(ctx context.Context, s *share, claims map[string]int) ([]hostDoc, error) {
+	states, err := lease.Look(ctx, s.Env, 0)
+	if err != nil {
+		return nil, err
+	}
+	members, err := lease.Roster(s.FS)
+	if err != nil {
+		return nil, err
+	}
+	out := []hostDoc{}
+	for _, st := range states {
+		if strings.Contains(st.Host, "~") {
+			continue // a command's epoch: no host
+		}
+		d := newHostDoc(st)
+		d.Claims = claims[st.Host]
+		if !st.Seen {
+			d.Stages = enrolledStages(members, st.Host)
+		}
+		out = append(out, d)
+	}
+	return out, nil
+}
+
+func newHostDoc(st lease.HostState) hostDoc {
+	r := st.Record
+	d := hostDoc{Host: st.Host, Enrolled: st.Enrolled, State: string(st.State), Reason: st.Reason, Draining: st.Draining,
+		Epoch: r.Epoch, Stages: []string{}, Unfit: []string{}, Version: r.Version, Config: r.ConfigDigest,
+		Machine: r.MachineID, PID: r.PID, Since: stamp(r.Since), Listen: r.Listen, HTTP: r.HTTP}
+	if st.Seen {
+		age := seconds(st.Age)
+		d.Age, d.Estimated = &age, !st.Measured
+	}
+	for _, stage := range r.Stages {
+		d.Stages = append(d.Stages, string(stage.Stage))
+		if !stage.Fit {
+			d.Unfit = append(d.Unfit, string(stage.Stage))
+		}
+	}
+	return d
+}
+
+func enrolledStages(members []lease.Member, host string) []string {
+	out := []string{}
+	for _, m := range members {
+		if m.Host != host {
+			continue
+		}
+		for _, s := range m.Stages {
+			out = append(out, string(s))
+		}
+	}
+	return out
+}
+
+func printHosts(o *show.Out, hosts []hostDoc) {
+	t := o.Table("HOST", "STATE", "EPOCH", "STAGES", "HEARTBEAT", "CLAIMS", "VERSION", "CONFIG", "REASON")
+	for _, h := range hosts {
+		state, severity := h.State, show.Fine
+		switch lease.State(h.State) {
+		case lease.Silent, lease.Unfit:
+			severity = show.Bad
+		case lease.Fenced:
+			severity = show.Warn
+		}
+		if h.Draining {
+			state += ",draining"
+		}
+		if !h.Enrolled {
+			state += ",not-enrolled"
+		}
+		var stages []string
+		for _, s := range h.Stages {
+			if contains(h.Unfit, s) {
+				s += "(unfit)"
+			}
+			stages = append(stages, s)
+		}
+		epoch := dash("")
+		if h.Epoch > 0 {
+			epoch = fmt.Sprint(h.Epoch)
+		}
+		t.MarkedRow(severity, h.Host, state, epoch, dash(strings.Join(stages, ",")), age(h), itoa(h.Claims),
+			dash(h.Version), dash(h.Config), dash(h.Reason))
+	}
+	t.End()
+}
+
+// age is a heartbeat's age for people: about, if it rests on two clocks.
+func age(h hostDoc) string {
+	if h.Age == nil {
+		return "-"
+	}
+	text := human(*h.Age) + " ago"
+	if h.Estimated {
+		text = "~" + text
+	}
+	return text
+}

@@ -1,0 +1,103 @@
+package main
+
+import (
+	"context"
+	"path"
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"fencepost/cmd/fencepost/show"
+	"fencepost/lease"
+	"fencepost/spool"
+)
+
+// intruderDoc is a machine that was refused, on one day.
+type intruderDoc struct {
+	Host     string `json:"host"`
+	Machine  string `json:"machine_id"`
+	Boot     string `json:"boot_id"`
+	PID      int    `json:"pid"`
+	Version  string `json:"version"`
+	Reason   string `json:"reason"`
+	First    string `json:"first"` // by its own clock
+	Last     string `json:"last"`
+	Count    int    `json:"count"`
+	Resolved bool   `json:"resolved"` // the roster knows this machine under this name now
+}
+
+func newIntrudersCmd(g *globals) *cobra.Command {
+	return &cobra.Command{
+		Use:   "intruders",
+		Short: "Show who was refused, and which files were none of ours",
+		Long: "intruders lists the machines that tried to take part and were refused, one line a machine and\n" +
+			"day, and the files that stood where only fencepost writes. A machine that was enrolled since\n" +
+			"counts as resolved: status doesn't mention it any more.",
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			type both struct {
+				Intruders []intruderDoc `json:"intruders"`
+				Foreign   []string      `json:"foreign_files"`
+			}
+			doc, err := onSpool(g, cmd, func(_ context.Context, s *share) (d both, err error) {
+				if d.Intruders, err = takeIntruders(s); err == nil {
+					d.Foreign, err = foreignFiles(s)
+				}
+				return d, err
+			})
+			if err != nil {
+				return err
+			}
+			return g.print("intruders", doc, func(o *show.Out) {
+				t := o.Table("HOST", "MACHINE", "TIMES", "FIRST", "LAST", "RESOLVED", "REASON")
+				for _, in := range doc.Intruders {
+					t.Row(in.Host, in.Machine, itoa(in.Count), in.First, in.Last, yes(in.Resolved), in.Reason)
+				}
+				t.End()
+				for _, f := range doc.Foreign {
+					o.Cells(show.Fine, "foreign file", f)
+				}
+			})
+		},
+	}
+}
+
+func takeIntruders(s *share) ([]intruderDoc, error) {
+	all, err := lease.Intruders(s.FS)
+	if err != nil {
+		return nil, err
+	}
+	members, err := lease.Roster(s.FS)
+	if err != nil {
+		return nil, err
+	}
+	out := []intruderDoc{}
+	for _, in := range all {
+		// Enrolled since, for this machine: whoever did that knows it. No times
+		// are compared: they are of two hosts.
+		resolved := slices.ContainsFunc(members, func(m lease.Member) bool {
+			return m.Host == in.Host && (m.Pinned == in.MachineID || m.Pinned == "")
+		})
+		out = append(out, intruderDoc{Host: in.Host, Machine: in.MachineID, Boot: in.BootID, PID: in.PID, Version: in.Version,
+			Reason: in.Reason, First: stamp(in.First), Last: stamp(in.Last), Count: in.Count, Resolved: resolved})
+	}
+	return out, nil
+}
+
+func unresolved(all []intruderDoc) []intruderDoc {
+	return slices.DeleteFunc(slices.Clone(all), func(in intruderDoc) bool { return in.Resolved })
+}
+
+// foreignFiles lists what was in the way and was moved aside.
+func foreignFiles(s *share) ([]string, error) {
+	names, err := s.FS.List(spool.DirForeign)
+	if isMissing(err) {
+		return []string{}, nil
+	}
+	slices.Sort(names)
+	out := []string{}
+	for _, n := range names {
+		out = append(out, path.Join(spool.DirForeign, n))
+	}
+	return out, err
+}

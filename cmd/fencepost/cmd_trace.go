@@ -1,0 +1,172 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"fencepost/cmd/fencepost/show"
+	"fencepost/spool"
+)
+
+// stateVanished is said of a job that passed the gate and that three looks
+// didn't find.
+const stateVanished = "vanished"
+
+// traceDoc is the life of a job.
+type traceDoc struct {
+	Job    string       `json:"job"`
+	State  string       `json:"state"`
+	Where  *jobDoc      `json:"where"` // nil if it is nowhere
+	Files  []string     `json:"files"` // all that there is of it: one, or two while it moves
+	Events []traceEvent `json:"events"`
+}
+
+// traceEvent is one hop. Its time is by its host's clock: the order is not.
+type traceEvent struct {
+	Time    string  `json:"time"`
+	Host    string  `json:"host"`
+	Epoch   uint64  `json:"epoch"`
+	Stage   string  `json:"stage"`
+	Event   string  `json:"event"`
+	Token   string  `json:"token"`
+	Result  string  `json:"result"`
+	Detail  string  `json:"detail"`
+	Cluster string  `json:"cluster_id"`
+	Gen     int     `json:"generation"`
+	Faults  int     `json:"faults"`
+	Seconds float64 `json:"seconds"`
+	Version string  `json:"version"`
+	Config  string  `json:"config_digest"`
+}
+
+func newTraceCmd(g *globals) *cobra.Command {
+	return &cobra.Command{
+		Use:   "trace JOB",
+		Short: "Show the life of a job: who had it, when, with what result",
+		Long: "trace merges the journals of all hosts, one line a hop, in causal order: the hosts' clocks may\n" +
+			"differ, so the times needn't grow. JOB is any unique beginning of the id.",
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: g.completeJobs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			doc, err := onSpool(g, cmd, func(ctx context.Context, s *share) (*traceDoc, error) { return takeTrace(ctx, s, args[0]) })
+			if err != nil {
+				return err
+			}
+			return g.print("trace", doc, func(o *show.Out) { printTrace(o, doc) })
+		},
+	}
+}
+
+// resolve finds the job that prefix names. A whole id needs no listing.
+func resolve(s *share, prefix string) (string, error) {
+	if spool.ValidID(prefix) {
+		if _, err := s.FS.Identify(spool.GatePath(prefix)); err == nil {
+			return prefix, nil
+		}
+	}
+	return s.Resolve(prefix)
+}
+
+// locate finds a job's files. A job may move between two listings, so that
+// finding nothing counts only the third time.
+func locate(ctx context.Context, s *share, id string) ([]spool.Found, error) {
+	for try := 0; ; try++ {
+		found, err := s.Locate(id)
+		if err != nil || len(found) > 0 || try == 2 {
+			return found, err
+		}
+		if err := s.Env.Sleep(ctx, 200*time.Millisecond); err != nil {
+			return nil, err
+		}
+	}
+}
+
+func takeTrace(ctx context.Context, s *share, prefix string) (*traceDoc, error) {
+	id, err := resolve(s, prefix)
+	if err != nil {
+		return nil, err
+	}
+	events, err := s.Trace(id)
+	if err != nil {
+		return nil, err
+	}
+	found, err := locate(ctx, s, id)
+	if err != nil {
+		return nil, err
+	}
+	d := &traceDoc{Job: id, State: stateVanished, Files: []string{}, Events: []traceEvent{}}
+	for _, f := range found {
+		d.Files = append(d.Files, f.Path)
+	}
+	if len(found) > 0 {
+		where := newJobDoc(spool.Furthest(found))
+		d.Where, d.State = &where, where.State
+	}
+	for _, e := range events {
+		d.Events = append(d.Events, traceEvent{Time: stamp(e.Time), Host: e.Host, Epoch: e.Epoch, Stage: string(e.Stage),
+			Event: e.Event, Token: e.Token, Result: e.Result, Detail: e.Detail, Cluster: e.Cluster, Gen: e.Gen, Faults: e.Faults,
+			Seconds: e.Seconds, Version: e.Version, Config: e.Config})
+	}
+	return d, nil
+}
+
+func printTrace(o *show.Out, d *traceDoc) {
+	t := o.Table("TIME", "HOST", "EPOCH", "STAGE", "EVENT", "TOKEN", "RESULT")
+	for _, e := range d.Events {
+		t.Row(e.Time, e.Host, fmt.Sprint(e.Epoch), dash(e.Stage), e.Event, dash(e.Token), dash(e.result()))
+	}
+	t.End()
+	o.Cells(d.severity(), d.State, d.sentence())
+}
+
+// result is what a hop led to, in one cell.
+func (e traceEvent) result() string {
+	var out string
+	add := func(s string) {
+		if s != "" && out != "" {
+			out += ", "
+		}
+		out += s
+	}
+	add(e.Result)
+	if e.Cluster != "" {
+		add("cluster id " + e.Cluster)
+	}
+	add(e.Detail)
+	if e.Gen > 0 || e.Faults > 0 {
+		add(fmt.Sprintf("generation %d", e.Gen))
+	}
+	if e.Faults > 0 {
+		add(fmt.Sprintf("faults %d", e.Faults))
+	}
+	return out
+}
+
+func (d *traceDoc) severity() show.Severity {
+	switch d.State {
+	case stateVanished:
+		return show.Bad
+	case string(spool.PlaceParked), string(spool.PlaceFailed):
+		return show.Warn
+	}
+	return show.Fine
+}
+
+// sentence is the last line: where the job is now.
+func (d *traceDoc) sentence() string {
+	w := d.Where
+	if w == nil {
+		return "job " + d.Job + " passed the gate and is nowhere: fencepost audit looks again"
+	}
+	out := "job " + d.Job + ", stage " + w.Stage
+	if w.Host != "" {
+		out += fmt.Sprintf(", host %s epoch %d", w.Host, w.Epoch)
+	}
+	if w.Cluster != "" {
+		out += ", cluster id " + w.Cluster
+	}
+	return out + ", file " + w.Path
+}
