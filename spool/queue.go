@@ -45,13 +45,15 @@ func Backoff(gen int) time.Duration {
 	return time.Second << gen
 }
 
-// relistAfter bounds what is taken from one listing.
+// relistAfter is how much is taken from one listing before it is made afresh,
+// or a quarter of it if that is more: listing a long directory costs more than
+// a lost claim now and then, and a listing that has gone stale shows in those.
 const relistAfter = 256
 
 // Next returns an entry to try, or ok = false if there is none now. It lists
 // the directory only if fresh is set or the listing is worked off, or stale.
 func (q *Queue) Next(fresh bool) (n Name, ok bool, err error) {
-	stale := q.taken >= relistAfter || q.misses > 4 && q.misses*2 > q.taken
+	stale := q.taken >= max(relistAfter, q.Depth/4) || q.misses > 4 && q.misses*2 > q.taken
 	if fresh && len(q.batch) == 0 || stale {
 		if err := q.list(); err != nil {
 			return n, false, err

@@ -34,10 +34,14 @@ func (n *Node) session(ctx context.Context, l *lease.Lease, ready func(uint64)) 
 	// and ends at once with the lease.
 	work, endWork := context.WithCancelCause(l.Context())
 	defer endWork(nil)
-	take, endTake := context.WithCancelCause(work)
+	take, endTake := context.WithCancelCause(ctx)
 	defer endTake(nil)
-	stop := context.AfterFunc(ctx, func() { endTake(context.Cause(ctx)) })
-	defer stop()
+	n.cfg.Env.Go("lease ends", func() {
+		for work.Err() == nil {
+			_ = n.cfg.Env.Sleep(work, time.Hour)
+		}
+		endTake(context.Cause(work))
+	})
 
 	s, err := n.newSession(l, endWork)
 	if err != nil {
@@ -96,9 +100,20 @@ func (n *Node) set(s *session) {
 
 // goodbye ends the lease; the heartbeat stops last, the unlock after it.
 func (n *Node) goodbye(l *lease.Lease) error {
-	ctx, cancel := context.WithTimeout(context.Background(), n.cfg.TTL)
-	defer cancel()
+	ctx, cancel := n.limit(context.Background(), n.cfg.TTL)
+	defer cancel(nil)
 	return l.Goodbye(ctx)
+}
+
+// limit is context.WithTimeout by the environment's clock.
+func (n *Node) limit(parent context.Context, d time.Duration) (context.Context, context.CancelCauseFunc) {
+	ctx, cancel := context.WithCancelCause(parent)
+	n.cfg.Env.Go("limit", func() {
+		if n.cfg.Env.Sleep(ctx, d) == nil {
+			cancel(context.DeadlineExceeded)
+		}
+	})
+	return ctx, cancel
 }
 
 // room is how many more entries translate may claim.
@@ -193,8 +208,8 @@ func (s *session) wait(take context.Context, g *env.Group, work context.Context,
 	s.n.mu.Lock()
 	s.stopping = true
 	s.n.mu.Unlock()
-	grace, cancel := context.WithTimeout(work, s.n.cfg.Grace)
-	defer cancel()
+	grace, cancel := s.n.limit(work, s.n.cfg.Grace)
+	defer cancel(nil)
 	for grace.Err() == nil && s.accepting() > 0 {
 		s.acceptEnded.Wait(grace, time.Second)
 	}
