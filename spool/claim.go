@@ -23,7 +23,7 @@ type Claim struct {
 // of a race. ErrFenced: this instance's epoch is over.
 func (in *Instance) Claim(stage Stage, entry Name) (*Claim, error) {
 	n := entry
-	n.Stage, n.Seq = stage, in.nextSeq()
+	n.Stage, n.Seq, n.Ext, n.Cluster = stage, in.nextSeq(), in.Layout.Input(stage).Ext, ""
 	c := &Claim{in: in, Name: n, path: path.Join(in.claims(), FormatClaim(n))}
 	in.own(c.path)
 	verdict, err := in.moveToToken(in.Layout.EntryPath(stage, entry), c.path)

@@ -81,10 +81,15 @@ func (s *Spool) moveToToken(from, to string) (Verdict, error) {
 }
 
 // moveFromToken renames a name that holds a token to one that doesn't. It is
-// decided by its source: gone from a fresh listing = Done, by us or by a
-// successor; still there = tried again. A bucket that is missing is made first.
+// decided by its source: gone = Done, by us or by a successor; still there =
+// tried again. A bucket that is missing is made first.
+//
+// Gone is what the server says twice, with a listing after each: a rename that
+// failed for another reason together with one listing that was stale, or failed
+// (ESTALE), would else pass for done, and what waits for it would be retired.
 func (s *Spool) moveFromToken(from, to string) (Verdict, error) {
 	var err error
+	gone := false
 	for range attempts {
 		if err = s.FS.Rename(from, to); err == nil {
 			return Done, nil
@@ -93,10 +98,12 @@ func (s *Spool) moveFromToken(from, to string) (Verdict, error) {
 		if lerr != nil {
 			return Unknown, errors.Join(err, lerr)
 		}
-		if !left {
+		absent := isErr(err, syscall.ENOENT, syscall.ESTALE)
+		if !left && gone && absent {
 			return Done, nil
 		}
-		if isErr(err, syscall.ENOENT) {
+		gone = !left
+		if left && absent {
 			if merr := s.makeBucket(path.Dir(to)); merr != nil {
 				return NotDone, errors.Join(err, merr)
 			}
@@ -176,17 +183,32 @@ func (s *Spool) makeBucket(dir string) error {
 	return s.FS.Sync(parent)
 }
 
-// rmdirEmpty removes a directory: true only if it is proven to be gone.
+// rmdirEmpty removes a directory: true only if it is proven to be gone. That it
+// isn't there any more counts once the server has said so twice, with a fresh
+// listing of its parent after each: ESTALE, or ENOENT out of a client's cache,
+// says nothing about a directory whose removal is a fence.
 func (s *Spool) rmdirEmpty(dir string) (bool, error) {
 	var err error
+	gone := false
 	for range attempts {
 		err = s.FS.Rmdir(dir)
-		if err == nil || isErr(err, syscall.ENOENT, syscall.ESTALE) {
+		switch {
+		case err == nil:
+			return true, nil
+		case isErr(err, syscall.ENOTEMPTY, syscall.EEXIST):
+			return false, nil
+		case !isErr(err, syscall.ENOENT, syscall.ESTALE):
+			gone = false
+			continue
+		}
+		there, _, lerr := s.has(dir)
+		if lerr != nil {
+			return false, errors.Join(err, lerr)
+		}
+		if !there && gone {
 			return true, nil
 		}
-		if isErr(err, syscall.ENOTEMPTY, syscall.EEXIST) {
-			return false, nil
-		}
+		gone = !there
 	}
 	return false, err
 }

@@ -1,0 +1,162 @@
+package spool_test
+
+import (
+	"bytes"
+	"fmt"
+	"path"
+	"strings"
+
+	"fencepost/spool"
+)
+
+// file is a name on the server.
+type file struct {
+	path, ino string
+	name      spool.Name
+	place     string
+}
+
+// jobFiles is where one job is: before and after translation.
+type jobFiles struct {
+	gate   string // inode; "" = not accepted
+	before []file
+	after  []file
+	drafts []file
+	copies []file
+}
+
+func (j *jobFiles) String() string {
+	return fmt.Sprintf("gate %s before %v after %v drafts %v copies %v", j.gate, j.before, j.after, j.drafts, j.copies)
+}
+
+// files parses the server's names without an operation, so that it can be done
+// after each one.
+func (w *world) files() map[string]*jobFiles {
+	jobs := map[string]*jobFiles{}
+	job := func(id string) *jobFiles {
+		if jobs[id] == nil {
+			jobs[id] = &jobFiles{}
+		}
+		return jobs[id]
+	}
+	for line := range strings.Lines(w.m.Tree()) {
+		name, rest, isFile := strings.Cut(strings.TrimSpace(line), "  #")
+		if !isFile {
+			continue
+		}
+		ino, _, _ := strings.Cut(rest, ",")
+		f := file{path: name, ino: ino}
+		dir, base := path.Split(name)
+		f.place, _, _ = strings.Cut(dir, "/")
+		var ok bool
+		switch f.place {
+		case spool.DirGate:
+			job(base).gate = ino
+			continue
+		case "xml", "json":
+			f.name, ok = spool.ParseEntry(base)
+			f.name.Stage = map[string]spool.Stage{"xml": spool.Translate, "json": spool.Submit}[f.place]
+		case spool.DirClaims:
+			f.name, ok = spool.ParseClaim(base)
+		case spool.DirSealed:
+			f.name, ok = spool.ParseSealed(base)
+		case spool.DirDrafts:
+			f.name, ok = spool.ParseDraft(base)
+		case spool.DirDone:
+			f.name, ok = spool.ParseDone(base)
+		case spool.DirHeld, spool.DirFailed, spool.DirParked:
+			if n, isCopy := spool.ParseCopy(base); isCopy {
+				job(n.ID).copies = append(job(n.ID).copies, f)
+				continue
+			}
+			f.name, ok = spool.ParseAside(base)
+		}
+		if !ok {
+			continue
+		}
+		j := job(f.name.ID)
+		switch {
+		case f.place == spool.DirDrafts:
+			j.drafts = append(j.drafts, f)
+		case f.name.Stage == spool.Translate:
+			j.before = append(j.before, f)
+		default:
+			j.after = append(j.after, f)
+		}
+	}
+	return jobs
+}
+
+// check holds at any moment, whatever has failed.
+func (w *world) check() error {
+	jobs := w.files()
+	for id := range w.accepted {
+		if jobs[id] == nil || jobs[id].gate == "" {
+			return fmt.Errorf("%s was answered ACCEPTED, and isn't in the gate", id)
+		}
+	}
+	for id, j := range jobs {
+		if err := j.check(id); err != nil {
+			return fmt.Errorf("%w: %v", err, j)
+		}
+	}
+	return nil
+}
+
+func (j *jobFiles) check(id string) error {
+	accepting, sealed := 0, false
+	for _, d := range j.drafts {
+		if d.name.Stage == spool.KindAccept && d.ino == j.gate {
+			accepting++
+		}
+	}
+	for _, f := range j.before {
+		sealed = sealed || f.place == spool.DirSealed
+	}
+	before := accepting + len(j.before)
+	switch {
+	case j.gate == "" && before+len(j.after) > 0:
+		return fmt.Errorf("%s is in the spool and never passed the gate", id)
+	case j.gate == "":
+		return nil
+	case before+len(j.after) == 0:
+		return fmt.Errorf("%s was accepted and is nowhere", id)
+	case before > 1 || len(j.after) > 1:
+		return fmt.Errorf("%s is there twice", id)
+	case len(j.after) == 1 && before == 1 && !sealed:
+		return fmt.Errorf("%s is there before and after its translation", id)
+	case sealed && len(j.after) == 0 && !j.hasDraft(j.before[0].name):
+		return fmt.Errorf("%s is sealed, and its draft is gone", id)
+	}
+	return nil
+}
+
+func (j *jobFiles) hasDraft(sealed spool.Name) bool {
+	for _, d := range j.drafts {
+		if d.name.Stage == sealed.Stage && d.name.Seq == sealed.Seq {
+			return true
+		}
+	}
+	return false
+}
+
+// checkContents compares every file of a job with what the client sent, or its
+// translation.
+func (w *world) checkContents() error {
+	for id, j := range w.files() {
+		for _, f := range append(append([]file{}, j.before...), j.after...) {
+			got, err := w.read(f.path)
+			want := payload(id)
+			if f.name.Ext == "json" {
+				want = translate(want)
+			}
+			if err != nil || !bytes.Equal(got, want) {
+				return fmt.Errorf("%s holds %q, want %q (%v)", f.path, got, want, err)
+			}
+		}
+		if got, err := w.read(spool.GatePath(id)); j.gate != "" && (err != nil || !bytes.Equal(got, payload(id))) {
+			return fmt.Errorf("the gate of %s holds %q (%v)", id, got, err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,22 @@
+package spool
+
+// The doors through which the tests look at what is not exported.
+var (
+	EncodedEpoch = epochName
+	ParseEpoch   = parseEpoch
+	FixedDirs    = fixedDirs
+)
+
+// Owned lists the names that tasks of an instance own.
+func (in *Instance) Owned() []string {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	var out []string
+	for name := range in.flight {
+		out = append(out, name)
+	}
+	return out
+}
+
+// DisownAll makes what an instance's tasks own nobody's.
+func (in *Instance) DisownAll() { in.disown(in.Owned()...) }
