@@ -1,0 +1,124 @@
+package lease
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"fencepost/spool"
+)
+
+// Identity says which process this is.
+type Identity struct {
+	Host         string // a spool.ValidHost
+	MachineID    string
+	BootID       string
+	PID          int
+	Nonce        string // fresh for each process
+	Started      time.Time
+	Version      string
+	ConfigDigest string
+}
+
+// Where a Linux machine keeps its identity: never on the share.
+var machineIDFiles = []string{"/etc/machine-id", "/var/lib/dbus/machine-id"}
+
+const bootIDFile = "/proc/sys/kernel/random/boot_id"
+
+// Local is this process's identity. host and machineID, if not empty, override
+// what the machine says of itself; Version and ConfigDigest are the caller's to
+// fill in.
+func Local(host, machineID string) (Identity, error) {
+	host, err := localHost(host)
+	if err != nil {
+		return Identity{}, err
+	}
+	if machineID == "" {
+		if machineID, err = localMachine(); err != nil {
+			return Identity{}, err
+		}
+	}
+	boot, err := os.ReadFile(bootIDFile)
+	if err != nil {
+		return Identity{}, fmt.Errorf("read boot id: %w", err)
+	}
+	nonce, err := uuid.NewRandom()
+	if err != nil {
+		return Identity{}, fmt.Errorf("make instance id: %w", err)
+	}
+	id := Identity{Host: host, MachineID: strings.ToLower(strings.TrimSpace(machineID)),
+		BootID: strings.TrimSpace(string(boot)), PID: os.Getpid(), Nonce: nonce.String(), Started: time.Now()}
+	return id, id.validate()
+}
+
+// localHost is the given name in lower case, or the machine's without domain.
+func localHost(host string) (string, error) {
+	given := host
+	if host == "" {
+		name, err := os.Hostname()
+		if err != nil {
+			return "", fmt.Errorf("ask for the host name: %w", err)
+		}
+		given = name
+		host, _, _ = strings.Cut(name, ".")
+	}
+	host = strings.ToLower(host)
+	if !spool.ValidHost(host) {
+		return "", fmt.Errorf("host name %q can't be used in file names: 1 to 63 of a-z, 0-9, dot and hyphen, "+
+			"beginning and ending with a letter or digit; choose another one for this instance", given)
+	}
+	return host, nil
+}
+
+func localMachine() (string, error) {
+	var failed []error
+	for _, file := range machineIDFiles {
+		data, err := os.ReadFile(file)
+		if id := strings.TrimSpace(string(data)); err == nil && id != "" && id != "uninitialized" {
+			return id, nil
+		}
+		if err == nil {
+			err = fmt.Errorf("%s is empty", file)
+		}
+		failed = append(failed, err)
+	}
+	return "", fmt.Errorf("this machine has no machine id (systemd-machine-id-setup makes one, or set one in the configuration): %w",
+		errors.Join(failed...))
+}
+
+// maxIdentity bounds each string of an identity: it has to fit a record.
+const maxIdentity = 100
+
+func (id Identity) validate() error {
+	if !spool.ValidHost(id.Host) {
+		return fmt.Errorf("identity: invalid host name %q", id.Host)
+	}
+	for _, f := range []struct{ what, value string }{
+		{"machine id", id.MachineID}, {"boot id", id.BootID}, {"nonce", id.Nonce},
+	} {
+		if !word(f.value) {
+			return fmt.Errorf("identity of host %s: %s %q: want 1 to %d letters, digits, hyphens, dots or underscores",
+				id.Host, f.what, f.value, maxIdentity)
+		}
+	}
+	return nil
+}
+
+// word says whether s can be part of a file name and of a record.
+func word(s string) bool {
+	if len(s) == 0 || len(s) > maxIdentity || s[0] == '.' {
+		return false
+	}
+	for i := range len(s) {
+		switch c := s[i]; {
+		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9', c == '-', c == '_', c == '.':
+		default:
+			return false
+		}
+	}
+	return true
+}
