@@ -15,17 +15,6 @@ import (
 	"fencepost/spool/vfs"
 )
 
-// Over is an epoch that is over, to be reclaimed. It has the fields of
-// spool.Over.
-type Over struct {
-	Host  string // or a host's command
-	Epoch uint64
-	Why   string
-	// Death: it ended without goodbye and its process is gone: what it was
-	// working on counts a fault.
-	Death bool
-}
-
 // epochBases are the directories of an epoch in the order in which they are
 // made. The order is a promise to reclaim: once drafts is seen, a missing
 // claims or sealed means removed, not "not made yet" (HOLES: rmdirOfNothing).
