@@ -98,7 +98,8 @@ func openMade(open func(string) (vfs.FS, error)) func(string) (vfs.FS, error) {
 			return fs, err
 		}
 		if err := os.MkdirAll(dir, 0o770); err != nil {
-			return fs, err
+			return fs, &exitError{code: exitFailed, err: fmt.Errorf("make the spool's directory: %w", err),
+				next: "make it yourself, or choose another one"}
 		}
 		return open(dir)
 	}

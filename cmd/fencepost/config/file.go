@@ -19,11 +19,11 @@ func (c *Config) parseFile(name string, data []byte) (keys []string, err error) 
 		return nil, fmt.Errorf("%s: larger than %d bytes", name, maxFile)
 	}
 	if err := toml.NewDecoder(bytes.NewReader(data)).DisallowUnknownFields().Decode(c); err != nil {
-		return nil, fileError(name, err)
+		return nil, fileError(name, data, err)
 	}
 	var all map[string]any
 	if err := toml.Unmarshal(data, &all); err != nil {
-		return nil, fileError(name, err)
+		return nil, fileError(name, data, err)
 	}
 	return flatten(all, ""), nil
 }
@@ -45,7 +45,7 @@ func flatten(t map[string]any, prefix string) []string {
 }
 
 // fileError gives each mistake a line with its place and what was meant.
-func fileError(name string, err error) error {
+func fileError(name string, data []byte, err error) error {
 	var strict *toml.StrictMissingError
 	if errors.As(err, &strict) {
 		var all []error
@@ -59,6 +59,9 @@ func fileError(name string, err error) error {
 	}
 	var bad *toml.DecodeError
 	if !errors.As(err, &bad) {
+		if e := wrongKind(name, data); e != nil {
+			return e
+		}
 		return fmt.Errorf("%s: %w", name, err)
 	}
 	row, col := bad.Position()
@@ -74,6 +77,51 @@ func fileError(name string, err error) error {
 		text = key + ": " + text
 	}
 	return fmt.Errorf("%s:%d:%d: %s", name, row, col, text)
+}
+
+// wrongKind finds the value that a text was wanted for: of a number where a
+// duration belongs, the library tells neither key nor place.
+func wrongKind(name string, data []byte) error {
+	var all map[string]any
+	if toml.Unmarshal(data, &all) != nil {
+		return nil
+	}
+	for _, s := range Settings() {
+		v, ok := dig(all, s.Key)
+		if _, text := v.(string); !ok || text || !strings.Contains(s.wants(), "duration") {
+			continue
+		}
+		place := ""
+		if row, col := position(data, s.Key); row > 0 {
+			place = fmt.Sprintf(":%d:%d", row, col)
+		}
+		return fmt.Errorf("%s%s: %s wants %s", name, place, s.Key, s.wants())
+	}
+	return nil
+}
+
+func dig(t map[string]any, key string) (any, bool) {
+	head, rest, more := strings.Cut(key, ".")
+	v, ok := t[head]
+	if sub, table := v.(map[string]any); more && table {
+		return dig(sub, rest)
+	}
+	return v, ok && !more
+}
+
+// position finds where a key's value begins, in a file that writes one key a
+// line; 0 if it is written in another way.
+func position(data []byte, key string) (row, col int) {
+	table := ""
+	for i, line := range strings.Split(string(data), "\n") {
+		left, right, isKey := strings.Cut(line, "=")
+		if t := strings.TrimSpace(line); strings.HasPrefix(t, "[") {
+			table = strings.Trim(t, "[] ") + "."
+		} else if isKey && table+strings.TrimSpace(left) == key {
+			return i + 1, len(line) - len(strings.TrimLeft(right, " \t")) + 1
+		}
+	}
+	return 0, 0
 }
 
 // quoteKey keeps control characters of a quoted key out of the message.

@@ -1,0 +1,75 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+	"github.com/rogpeppe/go-internal/txtar"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"fencepost": main})
+}
+
+// TestScripts runs the program as a person would. Each script says what it
+// pins. FENCEPOST_TEST_UPDATE=1 rewrites the golden output in them.
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata/script",
+		UpdateScripts:       os.Getenv("FENCEPOST_TEST_UPDATE") != "",
+		RequireExplicitExec: true,
+		RequireUniqueNames:  true,
+		Setup: func(e *testscript.Env) error {
+			e.Vars = append(e.Vars, "HOME="+e.WorkDir)
+			return unpack(filepath.Join(e.WorkDir, "sample"))
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"code": cmdCode},
+	})
+}
+
+// cmdCode is "code N PROGRAM ARG...": runs it and wants that exit code.
+func cmdCode(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: code N PROGRAM ARG...")
+	}
+	err := ts.Exec(args[1], args[2:]...)
+	got := "0"
+	if err != nil {
+		got = strings.TrimPrefix(err.Error(), "exit status ")
+	}
+	if got != args[0] {
+		ts.Fatalf("exit code %s, want %s", got, args[0])
+	}
+}
+
+// unpack makes the sample spool.
+func unpack(dir string) error {
+	a, err := txtar.ParseFile("testdata/sample.txtar")
+	if err != nil {
+		return err
+	}
+	for _, f := range a.Files {
+		name := filepath.Join(dir, filepath.FromSlash(f.Name))
+		if err := os.MkdirAll(filepath.Dir(name), 0o770); err != nil {
+			return err
+		}
+		if err := os.WriteFile(name, f.Data, 0o640); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// inProcess runs the program without a process.
+func inProcess(t *testing.T, g *globals, args ...string) (code int, stdout, stderr string) {
+	t.Helper()
+	var out, errs bytes.Buffer
+	g.stdout, g.stderr, g.environ = &out, &errs, nil
+	code = run(context.Background(), g, args)
+	return code, out.String(), errs.String()
+}

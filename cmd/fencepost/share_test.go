@@ -1,0 +1,91 @@
+package main
+
+import (
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"fencepost/spool/vfs"
+)
+
+// deadFS answers some operations never.
+type deadFS struct {
+	vfs.FS
+	dead func(op, name string) bool
+	stop chan struct{}
+}
+
+func (d deadFS) List(dir string) ([]string, error) {
+	if d.dead("list", dir) {
+		<-d.stop
+	}
+	return d.FS.List(dir)
+}
+
+func (d deadFS) Read(name string, limit int64) ([]byte, vfs.ID, error) {
+	if d.dead("read", name) {
+		<-d.stop
+	}
+	return d.FS.Read(name, limit)
+}
+
+func (d deadFS) Create(name string, data []byte) (vfs.ID, error) {
+	if d.dead("create", name) {
+		<-d.stop
+	}
+	return d.FS.Create(name, data)
+}
+
+// A share that stops answering, at once or in the middle, ends every command
+// that touches it: exit 8, and the message says what didn't answer.
+func TestDeadShare(t *testing.T) {
+	sample := t.TempDir()
+	if err := unpack(sample); err != nil {
+		t.Fatal(err)
+	}
+	if code, _, stderr := inProcess(t, newGlobals(), "init", "--no-enroll", "--spool", sample); code != exitOK {
+		t.Fatal(stderr)
+	}
+	commands := [][]string{{"status"}, {"hosts"}, {"jobs"}, {"trace", "01900000-0000-7000-8000-00000000001c"}, {"audit"},
+		{"depth"}, {"intruders"}, {"config", "check"}, {"enroll", "z"}, {"revoke", "z"}, {"init"}}
+	for _, c := range commands {
+		t.Run(c[0]+" open", func(t *testing.T) {
+			g, stop := newGlobals(), make(chan struct{})
+			defer close(stop)
+			g.openFS = func(string) (vfs.FS, error) { <-stop; return nil, syscall.EIO }
+			wantTimeout(t, g, "open ", append(c, "--spool", sample, "--timeout", "30ms"))
+		})
+		t.Run(c[0]+" later", func(t *testing.T) {
+			g, stop := newGlobals(), make(chan struct{})
+			defer close(stop)
+			first := true
+			g.openFS = func(dir string) (vfs.FS, error) {
+				fs, err := vfs.OpenOS(dir)
+				return deadFS{fs, func(string, string) bool {
+					was := first
+					first = c[0] == "config"
+					return !was || first
+				}, stop}, err
+			}
+			wantTimeout(t, g, "", append(c, "--spool", sample, "--timeout", "30ms"))
+		})
+	}
+}
+
+func wantTimeout(t *testing.T, g *globals, op string, args []string) {
+	t.Helper()
+	start := time.Now()
+	code, stdout, stderr := inProcess(t, g, args...)
+	if code != exitTimeout || stdout != "" {
+		t.Errorf("%v: exit %d, stdout %q, want exit %d and nothing", args, code, stdout, exitTimeout)
+	}
+	for _, want := range []string{op, "the share did not answer in time (30ms)", "host ", "findmnt"} {
+		if !strings.Contains(stderr, want) {
+			t.Errorf("%v: stderr %q lacks %q", args, stderr, want)
+		}
+	}
+	if took := time.Since(start); took > 5*time.Second {
+		t.Errorf("%v: took %s", args, took)
+	}
+}
