@@ -57,7 +57,8 @@ func newStatusCmd(g *globals) *cobra.Command {
 		Use:   "status",
 		Short: "Show whether all is well, and what isn't",
 		Long: "status counts the jobs at each place and looks at each host. Exit 0: nothing needs a person\n" +
-			"now. Exit 4: degraded: a host is silent or unfit, or work waits that no live host may take.\n" +
+			"now. Exit 4: degraded: a host is silent, unfit, or was fenced by another, or work waits that no\n" +
+			"live host takes.\n" +
 			"Exit 5: unsafe: a job vanished or is there twice, or an intruder was refused. Parked and\n" +
 			"failed jobs are shown and wait for a person, but don't change the exit code.",
 		Args: cobra.NoArgs,
@@ -86,7 +87,7 @@ func takeStatus(ctx context.Context, s *share) (*statusDoc, error) {
 		c, err := takeCensus(ctx, s, statusApart)
 		counting <- counted{c, err}
 	}()
-	hosts, herr := lookAtHosts(ctx, s, nil)
+	hosts, herr := glanceAtHosts(ctx, s, nil)
 	got := <-counting
 	if herr != nil || got.err != nil {
 		return nil, firstOf(got.err, herr)
@@ -133,12 +134,17 @@ func (d *statusDoc) judge() {
 			in.Host, in.Machine, in.Count, in.Last, in.Reason)
 	}
 	for _, h := range d.Hosts {
+		exit := exitDegraded
 		switch lease.State(h.State) {
-		case lease.Silent:
-			add(exitDegraded, "silent", "fencepost hosts", "host %s is silent: %s", h.Host, orNone(h.Reason))
-		case lease.Unfit:
-			add(exitDegraded, "unfit", "fencepost hosts", "host %s is unfit: %s", h.Host, orNone(h.Reason))
+		case lease.Fenced:
+			if h.ByPerson {
+				exit = exitOK // somebody knows
+			}
+		case lease.Silent, lease.Unfit:
+		default:
+			continue
 		}
+		add(exit, h.State, "fencepost hosts", "host %s is %s: %s", h.Host, h.State, orNone(h.Reason))
 	}
 	for _, stage := range stageWords() {
 		if n := d.Waiting[stage]; n > 0 && !d.served(stage) {
