@@ -1,0 +1,129 @@
+package ingest
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"fencepost/codec"
+)
+
+// Config is what a Server needs. Zero values are defaults, except where the
+// field says that it is required.
+type Config struct {
+	Backend  Backend // required
+	Host     string  // required: the accepting host
+	SpoolID  string  // required: hosts with the same one share their jobs
+	Software string  // for WELCOME, "fencepost/VERSION"
+
+	MaxConns   int // connections at once; default 1024. Past it: GOAWAY busy
+	MaxPerAddr int // of them from one address; default no limit
+	Window     int // requests of a connection that wait for their answers; default 64
+	MaxJob     int // bytes, as codec.Job.Size counts; default and most codec.MaxJob
+	MaxAccepts int // calls of Backend.Accept at once; default 64
+	MaxQueries int // calls of Backend.State at once; default 8
+	MaxPending int // requests read and not answered, over all; default 4096. Past it: REFUSED busy
+
+	// Memory bounds the bytes of bodies that are being read or wait for the
+	// backend, over all connections, beyond 16 KiB that each connection has for
+	// itself; default 128 MiB. The process needs a small multiple of it while
+	// bodies are decoded. A connection that finds none left is not read from,
+	// and after Frame told to come back.
+	Memory int64
+
+	Handshake time.Duration // until HELLO has been read; default 10 s
+	Idle      time.Duration // without a request or an answer; default 5 min
+	Frame     time.Duration // for any frame, beside its bytes at MinRate; default 10 s
+	MinRate   int           // bytes a second that a body must come at; default 16 KiB
+	Write     time.Duration // for the peer to take 4 KiB of answers; default 10 s
+	Answer    time.Duration // until a request is answered, with "unavailable" if need be; default 30 s
+	Grace     time.Duration // after the end of Serve's context, for what is in flight; default Answer
+
+	// Retention is how far back an id's time may lie; 0 = no bound. Ids without
+	// a time (other than UUIDv7) have none.
+	Retention  time.Duration
+	RetryAfter time.Duration // what a client is asked to wait at least; default 1 s
+
+	// Identify says who a client is, for the job's record; an error refuses it.
+	// Default: its address. What HELLO says is only a claim.
+	Identify func(conn net.Conn, hello codec.Hello) (client string, err error)
+
+	Log zerolog.Logger
+	Now func() time.Time // the host's clock, for records and Retention; default time.Now
+}
+
+// ProtocolVersion is the version of docs/spec/wire.md that is spoken here.
+const ProtocolVersion = 1
+
+const (
+	// submitOverhead is what a SUBMIT needs around its job: keys, seq, id,
+	// digest.
+	submitOverhead = 4 << 10
+
+	// helloLimit bounds the first frame: a stranger gets no more.
+	helloLimit = 16 << 10
+)
+
+func (c *Config) validate() error {
+	if c.Backend == nil {
+		return errors.New("ingest: no backend")
+	}
+	setDefault(&c.MaxConns, 1024)
+	setDefault(&c.Window, 64)
+	setDefault(&c.MaxJob, codec.MaxJob)
+	setDefault(&c.MaxAccepts, 64)
+	setDefault(&c.MaxQueries, 8)
+	setDefault(&c.MaxPending, 4096)
+	setDefault(&c.Memory, 128<<20)
+	setDefault(&c.Handshake, 10*time.Second)
+	setDefault(&c.Idle, 5*time.Minute)
+	setDefault(&c.Frame, 10*time.Second)
+	setDefault(&c.MinRate, 16<<10)
+	setDefault(&c.Write, 10*time.Second)
+	setDefault(&c.Answer, 30*time.Second)
+	setDefault(&c.Grace, c.Answer)
+	setDefault(&c.RetryAfter, time.Second)
+	if c.Identify == nil {
+		c.Identify = byAddress
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.MaxJob > codec.MaxJob {
+		return fmt.Errorf("ingest: max job %d is more than the format's %d", c.MaxJob, codec.MaxJob)
+	}
+	// A lone body must fit, or it would wait for itself.
+	if least := int64(c.MaxJob + submitOverhead + 2*budgetUnit); c.Memory < least {
+		return fmt.Errorf("ingest: memory of %d bytes holds no job of %d: at least %d", c.Memory, c.MaxJob, least)
+	}
+	if _, _, err := codec.Marshal(c.welcome()); err != nil {
+		return fmt.Errorf("ingest: %w", err)
+	}
+	return nil
+}
+
+func setDefault[T int | int64 | time.Duration](v *T, d T) {
+	if *v <= 0 {
+		*v = d
+	}
+}
+
+func (c *Config) welcome() codec.Welcome {
+	return codec.Welcome{
+		Version: ProtocolVersion, Host: c.Host, Spool: c.SpoolID, Software: c.Software,
+		MaxFrame: uint64(c.maxFrame()), MaxJob: uint64(c.MaxJob), Window: uint64(c.Window),
+	}
+}
+
+func (c *Config) maxFrame() int { return c.MaxJob + submitOverhead }
+
+func byAddress(conn net.Conn, _ codec.Hello) (string, error) {
+	addr := conn.RemoteAddr().String()
+	if host, _, err := net.SplitHostPort(addr); err == nil {
+		return host, nil
+	}
+	return addr, nil
+}
