@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os/exec"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -29,6 +30,7 @@ type Spec struct {
 	Dir     string        // "" = the caller's
 	Timeout time.Duration // 0 = DefaultTimeout
 	Limit   int           // bytes of standard output, and of standard error; 0 = DefaultLimit
+	StopOn  []string      // words on standard error after which it is killed at once
 }
 
 // Result is how a program that did start ended.
@@ -57,6 +59,7 @@ func (r Result) Why() string {
 var (
 	ErrTimeout = errors.New("time-out")
 	ErrOutput  = errors.New("too much output")
+	ErrWords   = errors.New("it said enough") // Spec.StopOn
 )
 
 // NotStarted is the error of a program that surely didn't run.
@@ -100,7 +103,7 @@ func Run(ctx context.Context, s Spec) (Result, error) {
 		cmd.Stdin = bytes.NewReader(s.Stdin)
 	}
 	out := &bounded{limit: limit, stop: func() { stop(ErrOutput) }}
-	serr := &bounded{limit: limit, stop: func() { stop(ErrOutput) }}
+	serr := &bounded{limit: limit, stop: func() { stop(ErrOutput) }, words: s.StopOn, said: func() { stop(ErrWords) }}
 	cmd.Stdout, cmd.Stderr = out, serr
 	// A group of its own, so that a time-out kills its children too, and so
 	// that a terminal's ^C at the daemon doesn't end a submission half-way.
@@ -152,6 +155,8 @@ func passing(ctx context.Context, err error) bool {
 type bounded struct {
 	limit int
 	stop  func()
+	words []string
+	said  func() // called when one of words has been written
 
 	mu   sync.Mutex // guards what follows: after drainWait a copier may still write
 	buf  []byte
@@ -168,9 +173,13 @@ func (b *bounded) Write(p []byte) (int, error) {
 	} else {
 		b.buf = append(b.buf, p...)
 	}
+	said := slices.ContainsFunc(b.words, func(w string) bool { return bytes.Contains(b.buf, []byte(w)) })
 	b.mu.Unlock()
 	if first {
 		b.stop()
+	}
+	if said {
+		b.said()
 	}
 	return len(p), nil
 }

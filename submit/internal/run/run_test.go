@@ -159,3 +159,16 @@ func TestRunDoesNotWaitForAChildLeftBehind(t *testing.T) {
 		t.Errorf("waited %v for the child", d)
 	}
 }
+
+func TestRunStopsOnWords(t *testing.T) {
+	s := sh("echo 17; echo noise >&2; echo 'sleeping and retrying' >&2; sleep 60")
+	s.StopOn = []string{"never", "and retrying"}
+	begun := time.Now()
+	got, err := run.Run(t.Context(), s)
+	if err != nil || !errors.Is(got.Stopped, run.ErrWords) || !strings.Contains(string(got.Stderr), "retrying") {
+		t.Errorf("got %+v, %v", got, err)
+	}
+	if d := time.Since(begun); d > 5*time.Second {
+		t.Errorf("took %v", d)
+	}
+}

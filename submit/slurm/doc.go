@@ -1,0 +1,26 @@
+// Package slurm is the backend for Slurm, by its own programs: sbatch,
+// scontrol, squeue and scancel, from PATH.
+//
+// A job is submitted held, under the name and with the token as comment that
+// section 8 of the design checks before every act, and is released by id. What
+// sbatch gets on its standard input is a small sh script made here. On the
+// compute node it passes the guard, if there is one, then becomes the job: the
+// job's own script under its own interpreter, or its command, with the job's
+// environment and arguments verbatim.
+//
+// Guarantees: no shell on this side, and nothing of a job is ever a word that a
+// shell on the other side would interpret. No SBATCH_*, SLURM_*, SQUEUE_*,
+// SCANCEL_* or SLURM_JWT setting of the daemon reaches Slurm's programs: they
+// get PATH HOME USER LOGNAME TZ SLURM_CONF, and LC_ALL=C. #SBATCH lines in a
+// job's script are not read: the job document says what a job asks for. A
+// listing is complete or an error. Cancel spares what isn't held.
+//
+// Assumes: names of jobs and comments come back verbatim (the probe checks it);
+// sh, env, mktemp, rm and, for the guard, ln, mkdir, hostname and a test that
+// knows -ef on the compute nodes, as on every GNU or busybox system.
+//
+// Does not: make sure of anything at the scheduler. Slurm saves its state every
+// 5 s: after a crash a job is forgotten, its id given to another, a released
+// job held again, a running one started again. Section 8 and the guard are for
+// that.
+package slurm
