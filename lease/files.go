@@ -119,27 +119,34 @@ func (f files) hostDirs(ctx context.Context, owner string) error {
 // data is written under a name of its own and linked: create alone would let
 // others, and those who come after a crash, see an empty file.
 func (f files) publish(ctx context.Context, name string, data []byte) (ours bool, err error) {
+	var draft string
+	var id vfs.ID
+	err = f.again(ctx, func() (err error) {
+		draft = path.Join(path.Dir(name), draftPrefix+f.nonce()+"~"+path.Base(name))
+		if id, err = f.fs.Create(draft, data); err != nil {
+			_ = f.fs.Remove(draft) // what is left over is ignored by all
+		}
+		return err
+	})
+	if err != nil {
+		return false, err
+	}
+	// One draft for all tries: EEXIST may be the answer to our own link, done
+	// the first time, and only the file's identity tells. Any other error is no
+	// better known.
 	err = f.again(ctx, func() error {
-		draft := path.Join(path.Dir(name), draftPrefix+f.nonce()+"~"+path.Base(name))
-		defer func() { _ = f.fs.Remove(draft) }() // a leftover is ignored by all
-		id, err := f.fs.Create(draft, data)
-		if err != nil {
-			return err
-		}
 		lerr := f.fs.Link(draft, name)
-		if lerr == nil {
-			ours = true
-			return f.fs.Sync(path.Dir(name))
+		ours = lerr == nil
+		if lerr != nil {
+			other, err := f.fs.Identify(name)
+			if err != nil {
+				return errors.Join(lerr, err)
+			}
+			ours = other == id
 		}
-		// EEXIST may be the answer to our own link, done the first time: only
-		// the file's identity tells. Any other error is no better known.
-		other, err := f.fs.Identify(name)
-		if err != nil {
-			return errors.Join(lerr, err)
-		}
-		ours = ours || other == id
 		return f.fs.Sync(path.Dir(name))
 	})
+	_ = f.fs.Remove(draft)
 	return ours, err
 }
 
