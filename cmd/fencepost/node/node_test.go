@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"fencepost/cmd/fencepost/node"
-	"fencepost/codec"
 	"fencepost/lease"
 	"fencepost/spool"
 	"fencepost/spool/env/envtest"
@@ -35,10 +34,12 @@ func (p *plain) Submit(_ context.Context, r submit.Request) (string, error) {
 	p.runs[r.Key]++
 	return "c" + r.Key[:8] + r.Key[24:], nil
 }
-func (p *plain) List(context.Context) ([]submit.Job, error)         { return nil, submit.ErrNotSupported }
-func (p *plain) Release(context.Context, []string) error            { return submit.ErrNotSupported }
-func (p *plain) Cancel(context.Context, string) error               { return submit.ErrNotSupported }
-func (p *plain) Past(context.Context, string) (submit.Past, error)  { return submit.Past{}, submit.ErrNotSupported }
+func (p *plain) List(context.Context) ([]submit.Job, error) { return nil, submit.ErrNotSupported }
+func (p *plain) Release(context.Context, []string) error    { return submit.ErrNotSupported }
+func (p *plain) Cancel(context.Context, string) error       { return submit.ErrNotSupported }
+func (p *plain) Past(context.Context, string) (submit.Past, error) {
+	return submit.Past{}, submit.ErrNotSupported
+}
 
 // world is a spool with hosts, in virtual time.
 type world struct {
@@ -78,27 +79,15 @@ func (w *world) config(h *envtest.Host, name string) node.Config {
 		Heartbeat: time.Second, TTL: 10 * time.Second, Stages: []spool.Stage{spool.Ingest, spool.Translate, spool.Submit},
 		Workers: 2, Poll: 200 * time.Millisecond, MaxPoll: 2 * time.Second, ClaimMax: 10 * time.Minute, SealMax: 10 * time.Minute,
 		Grace: 10 * time.Second, Cluster: w.c, Submit: opt,
-		Convert: func(data []byte) ([]byte, error) {
-			r, err := codec.DecodeXML(data)
-			if err != nil {
-				return nil, err
-			}
-			return codec.EncodeJSON(r)
-		},
-		Warn: func(event string, kv ...any) { w.t.Log(name, event, kv) },
+		Convert: convert,
+		Warn:    func(event string, kv ...any) { w.t.Log(name, event, kv) },
 	}
 }
 
 func (w *world) send(h *envtest.Host, n *node.Node, count int) {
 	w.t.Helper()
 	for range count {
-		id := fmt.Sprintf("0190a1b2-c3d4-7000-8000-%012x", len(w.jobs))
-		r := codec.Record{ID: id, Job: codec.Job{Name: "j", Script: "#!/bin/sh\n"}, Client: "test", ReceivedAt: time.UnixMilli(0).UTC(), ReceivedBy: "a"}
-		r.Digest = codec.Digest(r.Job)
-		data, err := codec.EncodeXML(r)
-		if err != nil {
-			w.t.Fatal(err)
-		}
+		id, data := xmlJob(w.t, len(w.jobs))
 		w.w.Do(h, "send", func() {
 			if _, err := n.Accept(id, data, nil); err != nil {
 				w.t.Error(err)
