@@ -93,7 +93,7 @@ func (p *auditPass) suspects() (vanished, duplicated, ungated []string) {
 	}
 	for id, found := range p.found {
 		// A draft that isn't linked yet is a job that isn't accepted yet.
-		if !p.accepted[id] && furthest(found).Place != PlaceAccepting {
+		if !p.accepted[id] && Furthest(found).Place != PlaceAccepting {
 			ungated = append(ungated, id)
 		}
 	}
@@ -147,7 +147,8 @@ func samePaths(a, b []Found) bool {
 	return n > 1
 }
 
-func furthest(found []Found) Found {
+// Furthest is the file that is furthest in the flow; found is not empty.
+func Furthest(found []Found) Found {
 	best := found[0]
 	for _, f := range found[1:] {
 		if rank(f) > rank(best) {
@@ -178,7 +179,7 @@ func (p *auditPass) balance(vanished, duplicated, ungated []string) Balance {
 			continue
 		}
 		sum++
-		*b.count(furthest(found).Place)++
+		*b.count(Furthest(found).Place)++
 	}
 	b.Difference = b.Accepted - sum
 	for _, list := range []*[]string{&b.Vanished, &b.Duplicated, &b.Ungated} {

@@ -25,10 +25,10 @@ func main() {
 // rootCommands are the commands, by group. A new one is added here.
 func rootCommands(g *globals) map[string][]*cobra.Command {
 	return map[string][]*cobra.Command{
-		groupRun: {newInitCmd(g), newEnrollCmd(g), newRevokeCmd(g)},
-		groupSee: {newStatusCmd(g), newHostsCmd(g), newJobsCmd(g), newTraceCmd(g), newDepthCmd(g), newIntrudersCmd(g), newAuditCmd(g),
-			newConfigCmd(g), newVersionCmd(g)},
-		groupAct: {},
+		groupRun: {newInitCmd(g), newEnrollCmd(g), newRevokeCmd(g), newServeCmd(g), newDemoCmd(g), newJobWrapperCmd(g)},
+		groupSee: {newStatusCmd(g), newHostsCmd(g), newJobsCmd(g), newTraceCmd(g), newWhyCmd(g), newDepthCmd(g), newIntrudersCmd(g), newAuditCmd(g),
+			newConfigCmd(g), newVersionCmd(g), newManCmd(g)},
+		groupAct: {newDrainCmd(g), newResumeCmd(g), newFenceCmd(g)},
 	}
 }
 

@@ -88,13 +88,12 @@ type Slurm struct {
 	ConfirmAfter  Duration `toml:"confirm_after" shared:"yes" help:"time between the two listings that confirm a release"`
 	Guard         string   `toml:"guard" shared:"yes" help:"strict, lenient or off: refuse a second start in the job itself"`
 	Output        string   `toml:"output" help:"file for a job's output, as sbatch --output takes it"`
+	Workdir       string   `toml:"workdir" help:"work directory of jobs that name none; empty = HOME"`
+	SpoolRoot     string   `toml:"spool_root" help:"the spool's path on compute nodes, for the guard; empty = as here"`
+	JobCompFile   string   `toml:"jobcomp_file" help:"file that jobcomp/filetxt writes, if this host can read it"`
+	Sacct         bool     `toml:"sacct" help:"ask sacct about jobs that squeue has forgotten"`
 	SubmitTimeout Duration `toml:"submit_timeout" help:"time for sbatch"`
-	QueryTimeout  Duration `toml:"query_timeout" help:"time for every other program"`
-	Sbatch        string   `toml:"sbatch" help:"path of sbatch"`
-	Scontrol      string   `toml:"scontrol" help:"path of scontrol"`
-	Scancel       string   `toml:"scancel" help:"path of scancel"`
-	Squeue        string   `toml:"squeue" help:"path of squeue"`
-	Sacct         string   `toml:"sacct" help:"path of sacct"`
+	CallTimeout   Duration `toml:"call_timeout" help:"time for every other program"`
 }
 
 // Local is the embedded cluster.
@@ -126,8 +125,7 @@ func Default() Config {
 				SubmitTimeout: Duration{30 * time.Second}, ReleaseTimeout: Duration{30 * time.Second},
 				CancelTimeout: Duration{30 * time.Second}, FindTimeout: Duration{time.Minute}, ProbeTimeout: Duration{30 * time.Second}},
 			Slurm: Slurm{ConfirmAfter: Duration{7 * time.Second}, Guard: "off", SubmitTimeout: Duration{30 * time.Second},
-				QueryTimeout: Duration{30 * time.Second}, Sbatch: "sbatch", Scontrol: "scontrol", Scancel: "scancel",
-				Squeue: "squeue", Sacct: "sacct"},
+				CallTimeout: Duration{30 * time.Second}},
 			Local: Local{Slots: 4},
 		},
 	}

@@ -68,7 +68,7 @@ func TestMistakes(t *testing.T) {
 		{"listen garbage", "listen = 'a b:1'", "", "not an address or name"},
 		{"listen none", "listen = ''", "", "needed by the stage ingest"},
 		{"http", "http = '10.0.0.1:80'", "", "http: 10.0.0.1:80 can be reached"},
-		{"lease and heartbeat", "heartbeat = '5s'", "", "lease: 10s is less than three heartbeats of 5s"},
+		{"lease and heartbeat", "heartbeat = '5s'", "", "lease: 10s is less than four heartbeats of 5s"},
 		{"workers", "workers = 0", "", "workers: 0 is not between 1 and 1024"},
 		{"log level", "[log]\nlevel = 'warning'", "", "did you mean warn?"},
 		{"limits", "[limits]\nwindow = 0", "", "limits.window: 0 is not between"},

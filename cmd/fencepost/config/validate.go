@@ -143,8 +143,8 @@ func (c *Config) checkTimes(k *checker) {
 	day := 24 * time.Hour
 	k.duration("heartbeat", c.Heartbeat, 20*time.Millisecond, 5*time.Minute)
 	k.duration("lease", c.Lease, 100*time.Millisecond, time.Hour)
-	if c.Lease.Duration < 3*c.Heartbeat.Duration {
-		k.add("lease", "%s is less than three heartbeats of %s: a host that misses a few would be taken for gone", c.Lease, c.Heartbeat)
+	if c.Lease.Duration < 4*c.Heartbeat.Duration {
+		k.add("lease", "%s is less than four heartbeats of %s: a host that misses a few would be taken for gone", c.Lease, c.Heartbeat)
 	}
 	k.duration("poll", c.Poll, time.Millisecond, time.Minute)
 	k.duration("claim_max", c.ClaimMax, time.Second, 30*day)
@@ -178,18 +178,13 @@ func (c *Cluster) check(k *checker) {
 	k.word("cluster.slurm.guard", s.Guard, "strict", "lenient", "off")
 	k.duration("cluster.slurm.confirm_after", s.ConfirmAfter, 0, time.Hour)
 	k.duration("cluster.slurm.submit_timeout", s.SubmitTimeout, time.Second, time.Hour)
-	k.duration("cluster.slurm.query_timeout", s.QueryTimeout, time.Second, time.Hour)
+	k.duration("cluster.slurm.call_timeout", s.CallTimeout, time.Second, time.Hour)
 	if s.Output != "" && !path.IsAbs(s.Output) {
 		k.add("cluster.slurm.output", "%q is not an absolute path", s.Output)
 	}
 	for _, a := range s.Args {
 		if !strings.HasPrefix(a, "--") || strings.ContainsAny(a, "\x00\n") {
 			k.add("cluster.slurm.args", "%q is not of the form --name=value", a)
-		}
-	}
-	for _, p := range []struct{ key, prog string }{{"sbatch", s.Sbatch}, {"scontrol", s.Scontrol}, {"scancel", s.Scancel}, {"squeue", s.Squeue}} {
-		if p.prog == "" {
-			k.add("cluster.slurm."+p.key, "empty program name")
 		}
 	}
 	k.count("cluster.local.slots", c.Local.Slots, 1, 10_000)

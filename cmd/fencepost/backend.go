@@ -1,0 +1,53 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"fencepost/cmd/fencepost/ingest"
+	"fencepost/cmd/fencepost/node"
+	"fencepost/codec"
+	"fencepost/spool"
+)
+
+// backend is what stands behind the ingest server: the node's instance.
+type backend struct {
+	node *node.Node
+	sp   *spool.Spool
+}
+
+var _ ingest.Backend = (*backend)(nil)
+
+// Accept makes a job durable.
+func (b *backend) Accept(_ context.Context, r codec.Record) (duplicate bool, err error) {
+	data, err := codec.EncodeXML(r)
+	if err != nil {
+		return false, err
+	}
+	a, err := b.node.Accept(r.ID, data, func(existing []byte) (bool, error) {
+		old, err := codec.DecodeXML(existing)
+		if err != nil {
+			return false, fmt.Errorf("what the gate has: %w", err)
+		}
+		return old.Digest == r.Digest, nil
+	})
+	if errors.Is(err, node.ErrNotReady) {
+		return false, ingest.ErrBusy
+	}
+	return a.Duplicate, err
+}
+
+// State says where a job is.
+func (b *backend) State(_ context.Context, id string) (codec.State, error) {
+	found, err := b.sp.Locate(id)
+	if err != nil {
+		return codec.State{}, err
+	}
+	if len(found) == 0 {
+		return codec.State{}, spool.ErrNotFound
+	}
+	best := spool.Furthest(found)
+	return codec.State{State: string(best.Place), ClusterID: best.Name.Cluster, Host: best.Name.Host,
+		Detail: string(best.Name.Stage)}, nil
+}

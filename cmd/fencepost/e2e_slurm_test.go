@@ -1,0 +1,121 @@
+package main_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"fencepost/submit/clustertest"
+)
+
+// slurmSite is a spool whose hosts submit to a real Slurm. Each job writes a
+// line into a file of its own: what really ran.
+func slurmSite(t *testing.T, hosts []string, serveArgs ...string) (*site, *clustertest.Slurm, string) {
+	t.Helper()
+	sl := clustertest.StartSlurm(t, clustertest.SlurmOptions{})
+	s := newSite(t, hosts, append([]string{"--cluster", "slurm"}, serveArgs...)...)
+	s.env = append(sl.Env(), "SBATCH_PARTITION=bogus", "SBATCH_HOLD=0")
+	out := filepath.Join(s.dir, "out")
+	if err := os.Mkdir(out, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	return s, sl, fmt.Sprintf("#!/bin/sh\necho \"ran $1\" >> %s/$FENCEPOST_JOB_ID\n", out)
+}
+
+// wantRuns wants one line in each job's file, and one completion in Slurm's log.
+func wantRuns(t *testing.T, s *site, sl *clustertest.Slurm, ids []string) {
+	t.Helper()
+	// The final record is there once the job is released: give it time to run.
+	clustertest.Await(t, "all jobs to run", func() bool {
+		ran, _ := os.ReadDir(filepath.Join(s.dir, "out"))
+		return len(ran) >= len(ids)
+	})
+	time.Sleep(2 * time.Second)
+	comp := sl.Jobcomp()
+	for _, id := range ids {
+		data, err := os.ReadFile(filepath.Join(s.dir, "out", id))
+		if got := strings.Count(string(data), "\n"); err != nil || got != 1 || !strings.HasPrefix(string(data), "ran ") {
+			t.Errorf("job %s: got output %q, %v, want one line", id, data, err)
+		}
+		completed := 0
+		for line := range strings.Lines(comp) {
+			if strings.Contains(line, id) && strings.Contains(line, "JobState=COMPLETED") {
+				completed++
+			}
+		}
+		if completed != 1 {
+			t.Errorf("job %s: got %d completions in Slurm's log, want 1", id, completed)
+		}
+	}
+}
+
+func TestSlurmTwoHosts200Jobs(t *testing.T) {
+	n := 200
+	if testing.Short() {
+		n = 20
+	}
+	s, sl, script := slurmSite(t, []string{"a", "b"})
+	a, b := s.start("a"), s.start("b")
+	var ids []string
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	for _, addr := range []string{a.addr, b.addr} {
+		file := s.jobs(n/2, script)
+		wg.Go(func() {
+			out := s.run(0, "send", "--to", addr, "--jsonl", file)
+			mu.Lock()
+			defer mu.Unlock()
+			ids = append(ids, strings.Fields(out)...)
+		})
+	}
+	wg.Wait()
+	s.await(3*time.Minute, n)
+	wantRuns(t, s, sl, ids)
+}
+
+func TestSlurmKillAndRestart(t *testing.T) {
+	n, span := 80, 30*time.Second
+	if testing.Short() {
+		n, span = 20, 10*time.Second
+	}
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d", seed)
+	rnd := rand.New(rand.NewPCG(seed, 0))
+	hosts := []string{"a", "b"}
+	s, sl, script := slurmSite(t, hosts, "--heartbeat", "500ms", "--lease", "3s")
+	procs := map[string]*proc{}
+	var addrs []string
+	for _, h := range hosts {
+		addr := fmt.Sprintf("127.0.0.1:%d", freePort(t))
+		addrs = append(addrs, "--to", addr)
+		procs[h] = s.start(h, "--listen", addr)
+	}
+	out := s.run(0, append([]string{"send", "--jsonl", s.jobs(n, script)}, addrs...)...)
+	ids := strings.Fields(out)
+	kills := 0
+	for end := time.Now().Add(span); time.Now().Before(end); kills++ {
+		time.Sleep(time.Duration(rnd.IntN(2500)) * time.Millisecond)
+		i := rnd.IntN(len(hosts))
+		procs[hosts[i]].kill9()
+		procs[hosts[i]] = s.start(hosts[i], "--listen", addrs[2*i+1])
+	}
+	b := s.await(3*time.Minute, n)
+	t.Logf("%d kills, %+v", kills, b)
+	wantRuns(t, s, sl, ids)
+	// Submissions whose seal was lost are held for ever until the sweep has
+	// proof that nobody will release them.
+	for end := time.Now().Add(3 * time.Minute); ; time.Sleep(time.Second) {
+		left := strings.TrimSpace(sl.Run(t, "squeue", "-h", "-t", "PD", "-o", "%i %j %k %r"))
+		if left == "" {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatalf("held ghosts are left:\n%s", left)
+		}
+	}
+}

@@ -1,0 +1,294 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/rs/zerolog"
+	"github.com/spf13/cobra"
+
+	"fencepost/cmd/fencepost/config"
+	"fencepost/cmd/fencepost/ingest"
+	"fencepost/cmd/fencepost/node"
+	"fencepost/codec"
+	"fencepost/lease"
+	"fencepost/spool"
+	"fencepost/spool/env"
+	"fencepost/submit"
+)
+
+func newServeCmd(g *globals) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "Run this host's part: take jobs in, translate, submit",
+		Long: "serve runs the stages of this host until SIGTERM or SIGINT. It prints one line on standard\n" +
+			"output when it is ready:\n\n  ready host=NAME epoch=N listen=ADDR:PORT\n\n" +
+			"At a stop it takes no more work, finishes or returns what it has claimed, says goodbye and\n" +
+			"exits with 0. Exit 6: another instance has this host's lease. Exit 7: the host is not\n" +
+			"enrolled, or was fenced by a person.",
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := g.config(cmd)
+			if err != nil {
+				return err
+			}
+			ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGTERM, syscall.SIGINT)
+			defer stop()
+			return serve(ctx, g, cmd, c)
+		},
+	}
+	g.bind(cmd, config.ServeKeys()...)
+	return cmd
+}
+
+// daemon is what serve put together.
+type daemon struct {
+	g    *globals
+	cfg  *config.Loaded
+	log  zerolog.Logger
+	id   lease.Identity
+	node *node.Node
+	ln   net.Listener // nil without ingest
+}
+
+func serve(ctx context.Context, g *globals, cmd *cobra.Command, c *config.Loaded) error {
+	dir, err := g.spoolDir(cmd)
+	if err != nil {
+		return err
+	}
+	host, err := g.host(cmd)
+	if err != nil {
+		return err
+	}
+	log, closeLog, err := newLogger(g.stderr, c.Config)
+	if err != nil {
+		return err
+	}
+	defer closeLog()
+	d := &daemon{g: g, cfg: c, log: log.With().Str("host", host).Logger()}
+	if d.id, err = d.identity(host); err != nil {
+		return err
+	}
+	sp, err := d.openSpool(dir)
+	if err != nil {
+		return err
+	}
+	if err := d.listen(); err != nil {
+		return err
+	}
+	if d.ln != nil {
+		defer d.ln.Close()
+	}
+	ncfg, err := d.nodeConfig(sp, dir)
+	if err != nil {
+		return err
+	}
+	d.node = node.New(ncfg)
+	return d.run(ctx, sp)
+}
+
+func (d *daemon) identity(host string) (lease.Identity, error) {
+	id, err := lease.Local(host, d.cfg.MachineID)
+	if err != nil {
+		return id, &exitError{code: exitUsage, err: err}
+	}
+	id.Version, id.ConfigDigest = version(), d.cfg.Digest()
+	return id, nil
+}
+
+// openSpool opens the spool, but not for ever: a share that doesn't answer
+// stops a start with a message instead of a hang.
+func (d *daemon) openSpool(dir string) (*spool.Spool, error) {
+	return deadline(d.cfg.Timeout.Duration, dir, func() (*spool.Spool, error) {
+		fs, err := d.g.openFS(dir)
+		if err != nil {
+			return nil, err
+		}
+		sp, err := spool.Open(env.NewReal(fs))
+		if err == nil {
+			sp.Limits.Faults = d.cfg.MaxFaults
+		}
+		return sp, err
+	})
+}
+
+// deadline runs f on a goroutine of its own, which is left alone if the share
+// doesn't answer: nothing ends a call on a dead share.
+func deadline[T any](limit time.Duration, dir string, f func() (T, error)) (T, error) {
+	type result struct {
+		v   T
+		err error
+	}
+	ch := make(chan result, 1)
+	go func() {
+		v, err := f()
+		ch <- result{v, err}
+	}()
+	select {
+	case r := <-ch:
+		return r.v, r.err
+	case <-time.After(limit):
+		var none T
+		return none, fmt.Errorf("%s: %w within %s", dir, errNoAnswer, limit)
+	}
+}
+
+func (d *daemon) serves(stage spool.Stage) bool {
+	for _, s := range d.cfg.Stages {
+		if s == string(stage) {
+			return true
+		}
+	}
+	return false
+}
+
+// listen opens the ingest socket before anything is taken, so that a port that
+// is taken costs no epoch.
+func (d *daemon) listen() error {
+	if !d.serves(spool.Ingest) {
+		return nil
+	}
+	ln, err := net.Listen("tcp", d.cfg.Listen)
+	if err != nil {
+		return &exitError{code: exitFailed, err: fmt.Errorf("listen for jobs: %w", err),
+			next: "choose another --listen ADDR:PORT (port 0 picks a free one), or stop what has it"}
+	}
+	d.ln = ln
+	return nil
+}
+
+func (d *daemon) nodeConfig(sp *spool.Spool, dir string) (node.Config, error) {
+	c := d.cfg
+	opt := submit.DefaultOptions()
+	opt.Workers, opt.Poll = c.Workers, c.Poll.Duration
+	opt.MaxPoll = max(2*time.Second, opt.Poll)
+	cfg := node.Config{Env: sp.Env, Spool: sp, Identity: d.id, Heartbeat: c.Heartbeat.Duration, TTL: c.Lease.Duration,
+		Workers: c.Workers, Poll: c.Poll.Duration, MaxPoll: opt.MaxPoll, ClaimMax: c.ClaimMax.Duration,
+		SealMax: c.SealMax.Duration, Grace: 30 * time.Second, Convert: convert, Tee: d.tee, Warn: d.warn}
+	for _, s := range c.Stages {
+		cfg.Stages = append(cfg.Stages, spool.Stage(s))
+	}
+	if d.ln != nil {
+		cfg.Listen = d.ln.Addr().String()
+	}
+	if d.serves(spool.Submit) {
+		root, err := filepath.Abs(dir)
+		if err != nil {
+			return cfg, err
+		}
+		cfg.Cluster, err = newCluster(c.Config, clusterSite{sp: sp, root: root, id: d.id, epoch: d.epoch}, &opt)
+		if err != nil {
+			return cfg, &exitError{code: exitUsage, err: err}
+		}
+	}
+	cfg.Submit = opt
+	return cfg, nil
+}
+
+// epoch is that of the running instance, 0 if there is none.
+func (d *daemon) epoch() uint64 {
+	if d.node == nil {
+		return 0
+	}
+	in, err := d.node.Instance()
+	if err != nil {
+		return 0
+	}
+	return in.Epoch
+}
+
+// convert is the work of translate.
+func convert(data []byte) ([]byte, error) {
+	r, err := codec.DecodeXML(data)
+	if err != nil {
+		return nil, err
+	}
+	return codec.EncodeJSON(r)
+}
+
+// run runs the node, and beside it the ingest server from the moment that the
+// first instance is ready.
+func (d *daemon) run(ctx context.Context, sp *spool.Spool) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var server chan error
+	started := false
+	err := d.node.Run(ctx, func(epoch uint64) {
+		if !started && d.ln != nil {
+			server = make(chan error, 1)
+			srv, err := d.newServer(sp)
+			if err != nil {
+				cancel(err)
+				return
+			}
+			go func() {
+				err := srv.Serve(ctx, d.ln)
+				if ctx.Err() == nil {
+					cancel(fmt.Errorf("ingest: %w", err))
+				}
+				server <- err
+			}()
+		}
+		d.sayReady(epoch, started)
+		started = true
+	})
+	own := context.Cause(ctx)
+	cancel(nil)
+	if server != nil {
+		<-server
+	}
+	if own != nil && !errors.Is(own, context.Canceled) && err == nil {
+		err = own
+	}
+	if errors.Is(err, lease.ErrRefused) {
+		d.recordIntruder(sp, err)
+	}
+	return err
+}
+
+func (d *daemon) newServer(sp *spool.Spool) (*ingest.Server, error) {
+	l := d.cfg.Limits
+	return ingest.New(ingest.Config{Backend: &backend{node: d.node, sp: sp}, Host: d.id.Host, SpoolID: sp.ID,
+		Software: "fencepost/" + version(), MaxConns: l.Connections, Window: l.Window, MaxJob: int(l.Job),
+		Handshake: l.HandshakeTimeout.Duration, Idle: l.IdleTimeout.Duration, Frame: l.FrameTimeout.Duration,
+		Write: l.WriteTimeout.Duration, Retention: d.cfg.Retention.Duration, Log: d.log})
+}
+
+// sayReady prints the one line that scripts wait for; a later epoch of the same
+// process is a line in the log.
+func (d *daemon) sayReady(epoch uint64, again bool) {
+	words := []string{"ready", "host=" + d.id.Host, fmt.Sprintf("epoch=%d", epoch)}
+	if d.ln != nil {
+		words = append(words, "listen="+d.ln.Addr().String())
+	}
+	if again {
+		d.log.Warn().Uint64("epoch", epoch).Msg("ready again, under a new epoch")
+		return
+	}
+	fmt.Fprintln(d.g.stdout, strings.Join(words, " "))
+	d.log.Info().Uint64("epoch", epoch).Str("spool", d.cfg.Spool).Msg("ready")
+}
+
+func (d *daemon) recordIntruder(sp *spool.Spool, why error) {
+	ctx, cancel := context.WithTimeout(context.Background(), d.cfg.Timeout.Duration)
+	defer cancel()
+	if err := lease.RecordIntruder(ctx, sp.Env, d.id, why.Error()); err != nil {
+		d.log.Error().Err(err).Msg("record this refusal on the spool")
+	}
+}
+
+// runDir is a directory of this machine for what must not be on the share.
+func runDir() string {
+	if dir := os.Getenv("XDG_RUNTIME_DIR"); dir != "" && os.Getuid() != 0 {
+		return filepath.Join(dir, "fencepost")
+	}
+	return filepath.Join(os.TempDir(), fmt.Sprintf("fencepost-%d", os.Getuid()))
+}
