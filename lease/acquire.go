@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"slices"
 	"sync"
 	"time"
@@ -207,20 +208,30 @@ type grip struct {
 }
 
 // release closes the record first: the flock is the last thing to go.
-func (g *grip) release() error { return errors.Join(g.rec.Close(), g.lock.Unlock()) }
+func (g *grip) release() error { return errors.Join(letGo(g.rec.Close), letGo(g.lock.Unlock)) }
+
+// letGo insists: a lock that this process keeps shuts out its own successor.
+func letGo(let func() error) (err error) {
+	for range attempts {
+		if err = let(); err == nil || errors.Is(err, fs.ErrClosed) {
+			return nil
+		}
+	}
+	return err
+}
 
 // takeGrip makes one attempt. vfs.ErrLocked: another one has either lock.
-func takeGrip(fs vfs.FS, host string) (*grip, error) {
-	lock, err := fs.TryLock(spool.LockPath(host))
+func takeGrip(share vfs.FS, host string) (*grip, error) {
+	lock, err := share.TryLock(spool.LockPath(host))
 	if err != nil {
 		return nil, err
 	}
-	rec, err := fs.OpenRecord(spool.HeartbeatPath(host))
+	rec, err := share.OpenRecord(spool.HeartbeatPath(host))
 	if err != nil {
-		return nil, errors.Join(err, lock.Unlock())
+		return nil, errors.Join(err, letGo(lock.Unlock))
 	}
 	if err := rec.Lock(); err != nil {
-		return nil, errors.Join(err, rec.Close(), lock.Unlock())
+		return nil, errors.Join(err, (&grip{lock, rec}).release())
 	}
 	return &grip{lock: lock, rec: rec}, nil
 }
@@ -228,11 +239,11 @@ func takeGrip(fs vfs.FS, host string) (*grip, error) {
 // grab takes the locks, retrying for two TTL: a watcher may hold the flock for
 // a moment, a dead instance's lock may have to expire at the server.
 func (c Config) grab(ctx context.Context) (*grip, error) {
-	host, fs := c.Identity.Host, c.Env.FS()
+	host, share := c.Identity.Host, c.Env.FS()
 	deadline := c.Env.Now() + 2*c.TTL
 	for {
 		t := &lockTask{host: host, settled: c.Env.NewSignal()}
-		c.Env.Go("lock of host "+host, func() { t.run(fs) })
+		c.Env.Go("lock of host "+host, func() { t.run(share) })
 		g, err := t.wait(ctx, c.TTL)
 		if err == nil {
 			return g, nil
@@ -248,7 +259,7 @@ func (c Config) grab(ctx context.Context) (*grip, error) {
 			return nil, fmt.Errorf("take the lock of host %s: %w", host, err)
 		}
 		held := &HeldError{Host: host, Why: "its lock was not free for " + (2 * c.TTL).String()}
-		held.Holder, err = ReadRecord(fs, host)
+		held.Holder, err = ReadRecord(share, host)
 		held.Known = err == nil
 		return nil, held
 	}
@@ -267,8 +278,8 @@ type lockTask struct {
 	err      error
 }
 
-func (t *lockTask) run(fs vfs.FS) {
-	g, err := takeGrip(fs, t.host)
+func (t *lockTask) run(share vfs.FS) {
+	g, err := takeGrip(share, t.host)
 	t.mu.Lock()
 	t.done, t.grip, t.err = true, g, err
 	unwanted := t.unwanted

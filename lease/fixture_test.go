@@ -11,6 +11,7 @@ import (
 	"fencepost/lease"
 	"fencepost/spool"
 	"fencepost/spool/env/envtest"
+	"fencepost/spool/vfs"
 	"fencepost/spool/vfs/memfs"
 )
 
@@ -67,6 +68,31 @@ func (x *fixture) proc(host string) *proc {
 	return &proc{Host: x.w.Host(host, v), view: v, id: lease.Identity{Host: host, MachineID: "machine-" + host, BootID: "boot-1",
 		PID: 100 + x.procs, Nonce: fmt.Sprintf("nonce-%d", x.procs), Version: "v1", ConfigDigest: "c1"}}
 }
+
+// twin is a process of a host whose locks are its own: the server gives them to
+// everybody.
+func (x *fixture) twin(host string) *proc {
+	p := x.proc(host)
+	p.Host = x.w.Host(host, noLocks{p.view})
+	return p
+}
+
+type noLocks struct{ vfs.FS }
+
+func (noLocks) TryLock(string) (vfs.Lock, error) { return noLock{}, nil }
+
+func (n noLocks) OpenRecord(name string) (vfs.Record, error) {
+	r, err := n.FS.OpenRecord(name)
+	return noLockRecord{r}, err
+}
+
+type noLock struct{}
+
+func (noLock) Unlock() error { return nil }
+
+type noLockRecord struct{ vfs.Record }
+
+func (noLockRecord) Lock() error { return nil }
 
 func (p *proc) config() lease.Config {
 	return lease.Config{Env: p, Identity: p.id, History: &p.hist, Warn: func(event string, kv ...any) {

@@ -195,7 +195,7 @@ func (l *Lease) first(ctx context.Context) error {
 // beatLoop renews until the lease ends, then lets go of the locks: a lease that
 // is lost may be taken by the next instance.
 func (l *Lease) beatLoop() {
-	defer l.letGo()
+	defer l.release()
 	next := l.cfg.Env.Now() + l.cfg.Heartbeat
 	for {
 		l.wake.Wait(l.ctx, max(next-l.cfg.Env.Now(), l.cfg.Heartbeat/10))
@@ -290,7 +290,7 @@ func (l *Lease) lastWords(cause error) {
 	}
 }
 
-func (l *Lease) letGo() {
+func (l *Lease) release() {
 	err := l.grip.release()
 	l.mu.Lock()
 	if err != nil && errors.Is(context.Cause(l.ctx), ErrGoodbye) {

@@ -142,7 +142,7 @@ func (p *lockProbe) run(fs vfs.FS, host string) {
 	lock, err := fs.TryLock(spool.LockPath(host))
 	free := err == nil
 	if free {
-		free = lock.Unlock() == nil
+		free = letGo(lock.Unlock) == nil
 	}
 	p.mu.Lock()
 	p.done, p.free = true, free
