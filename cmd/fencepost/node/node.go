@@ -145,10 +145,8 @@ func (n *Node) fill(r *lease.Record) {
 	n.mu.Unlock()
 	r.Stages = nil
 	for _, stage := range n.cfg.Stages {
-		st := lease.StageState{Stage: stage, Fit: s != nil}
-		if s == nil {
-			st.Reason = "starting"
-		} else if stage == spool.Submit && s.engine != nil {
+		st := lease.StageState{Stage: stage, Fit: true}
+		if stage == spool.Submit && s != nil && s.engine != nil {
 			st.Fit, st.Reason = s.engine.Fitness()
 		}
 		r.Stages = append(r.Stages, st)
