@@ -75,6 +75,7 @@ func TestEverySingleFault(t *testing.T) {
 		for _, after := range []bool{false, true} {
 			for at := 1; ; at++ {
 				cfg := config(t, root)
+				cfg.Slots = 64 // a wrapper ends some time after its status
 				f := &faulty{FS: cfg.FS, at: at, after: after, errno: errno}
 				c := open(t, cfg)
 				m := clustertest.NewMarks(t)
