@@ -203,12 +203,26 @@ func (c Config) nobodySince(ctx context.Context, f files, previous Record) error
 // grip is what an instance holds on to: the host's flock, and the heartbeat's
 // descriptor with one of its own.
 type grip struct {
-	lock vfs.Lock
+	lock vfs.Lock // nil once let go of
 	rec  vfs.Record
 }
 
-// release closes the record first: the flock is the last thing to go.
-func (g *grip) release() error { return errors.Join(letGo(g.rec.Close), letGo(g.lock.Unlock)) }
+// release closes the record first: the flock is the last thing to go. After an
+// error it may be called again, for what is left.
+func (g *grip) release() error {
+	var errs [2]error
+	if g.rec != nil {
+		if errs[0] = letGo(g.rec.Close); errs[0] == nil {
+			g.rec = nil
+		}
+	}
+	if g.lock != nil {
+		if errs[1] = letGo(g.lock.Unlock); errs[1] == nil {
+			g.lock = nil
+		}
+	}
+	return errors.Join(errs[:]...)
+}
 
 // letGo insists: a lock that this process keeps shuts out its own successor.
 func letGo(let func() error) (err error) {
@@ -231,7 +245,7 @@ func takeGrip(share vfs.FS, host string) (*grip, error) {
 		return nil, errors.Join(err, letGo(lock.Unlock))
 	}
 	if err := rec.Lock(); err != nil {
-		return nil, errors.Join(err, (&grip{lock, rec}).release())
+		return nil, errors.Join(err, (&grip{lock: lock, rec: rec}).release())
 	}
 	return &grip{lock: lock, rec: rec}, nil
 }

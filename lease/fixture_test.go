@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path"
 	"strconv"
+	"syscall"
 	"testing"
 	"time"
 
@@ -16,6 +17,8 @@ import (
 )
 
 var ctx = context.Background()
+
+const errEIO = syscall.EIO
 
 // fixture is a spool in memory and a world in virtual time.
 type fixture struct {

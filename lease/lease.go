@@ -192,6 +192,9 @@ func (l *Lease) first(ctx context.Context) error {
 	return nil
 }
 
+// releaseTries are an hour's at a second's heartbeat.
+const releaseTries = 3600
+
 // beatLoop renews until the lease ends, then lets go of the locks: a lease that
 // is lost may be taken by the next instance.
 func (l *Lease) beatLoop() {
@@ -290,12 +293,22 @@ func (l *Lease) lastWords(cause error) {
 	}
 }
 
+// release lets go of the locks. A process that lives on, and may start over,
+// goes on trying through an outage; one that ends leaves it to its kernel.
 func (l *Lease) release() {
+	bye := errors.Is(context.Cause(l.ctx), ErrGoodbye)
 	err := l.grip.release()
-	l.mu.Lock()
-	if err != nil && errors.Is(context.Cause(l.ctx), ErrGoodbye) {
-		l.left = errors.Join(l.left, fmt.Errorf("let go of the lock of host %s: %w", l.Host(), err))
+	for try := 0; err != nil && !bye && try < releaseTries; try++ {
+		if l.cfg.Env.Sleep(context.WithoutCancel(l.ctx), l.cfg.Heartbeat) != nil {
+			break
+		}
+		err = l.grip.release()
 	}
+	if err == nil {
+		return
+	}
+	l.mu.Lock()
+	l.left = errors.Join(l.left, fmt.Errorf("let go of the lock of host %s: %w", l.Host(), err))
 	l.mu.Unlock()
 }
 
