@@ -1,6 +1,7 @@
 package spool
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"path"
@@ -47,7 +48,7 @@ func (in *Instance) Accept(id string, data []byte, same func(existing []byte) (b
 	case Gone, Unknown:
 		// It may have been completed, and rolled forward by a reclaimer: only
 		// the gate can tell, by the identity of the file that we wrote.
-		if in.gateHolds(id, file) {
+		if in.gateHolds(id, file, data) {
 			return in.accepted(n, "rolled forward by another instance")
 		}
 		return Accepted{}, in.giveUp(fresh, fmt.Errorf("accept %s: complete draft: %w", id, errors.Join(err, in.checkFenced(in.drafts()))))
@@ -126,7 +127,10 @@ func (in *Instance) giveUp(fresh string, err error) error {
 	return err
 }
 
-func (in *Instance) gateHolds(id string, file vfs.ID) bool {
-	got, err := in.FS.Identify(GatePath(id))
-	return err == nil && got == file
+// gateHolds says whether the gate has our file. Our last name of it is gone, so
+// its number may have been given to another file meanwhile: it must hold what
+// we wrote, too.
+func (in *Instance) gateHolds(id string, file vfs.ID, data []byte) bool {
+	has, got, err := in.FS.Read(GatePath(id), in.Limits.FileSize)
+	return err == nil && got == file && bytes.Equal(has, data)
 }

@@ -40,7 +40,7 @@ func (in *Instance) Claim(stage Stage, entry Name) (*Claim, error) {
 	default:
 		// It may land yet: the sweep returns it.
 		in.disown(c.path)
-		return nil, fmt.Errorf("claim %s: %w", entry.ID, errors.Join(err, ErrUnclear))
+		return nil, fmt.Errorf("claim %s: %w", entry.ID, errors.Join(err, ErrUnclear, in.fencedIfGone(err)))
 	}
 }
 
@@ -69,6 +69,8 @@ func (c *Claim) Draft(data []byte) error {
 	draft := path.Join(c.in.drafts(), FormatDraft(n))
 	c.in.own(draft)
 	if _, err := c.in.FS.Create(draft, data); err != nil {
+		// Only we could seal it, and won't: on a full disk it would be one of many.
+		_ = c.in.FS.Remove(draft)
 		c.in.disown(draft)
 		if isErr(err, syscall.ENOENT, syscall.ESTALE) {
 			if ferr := c.in.checkFenced(c.in.drafts()); ferr != nil {
@@ -87,6 +89,10 @@ func (c *Claim) Draft(data []byte) error {
 // the cluster's job are left alone.
 func (c *Claim) Seal(clusterID string) (*Sealed, error) {
 	n := c.Name
+	if _, out := Next(n.Stage); out && c.draft == "" {
+		// To publish nothing would pass for done.
+		return nil, fmt.Errorf("seal %s: stage %s has no draft yet", n.ID, n.Stage)
+	}
 	n.Cluster = clusterID
 	s := &Sealed{in: c.in, Name: n, path: path.Join(c.in.sealed(), FormatSealed(n)), draft: c.draft}
 	c.in.own(s.path)
@@ -103,7 +109,7 @@ func (c *Claim) Seal(clusterID string) (*Sealed, error) {
 	c.in.disown(c.path, s.path, c.draft)
 	if verdict != Gone {
 		c.in.note(EvUnclear, n, "seal: "+verdict.String())
-		return nil, fmt.Errorf("seal %s: %w", n.ID, errors.Join(err, ErrUnclear))
+		return nil, fmt.Errorf("seal %s: %w", n.ID, errors.Join(err, ErrUnclear, c.in.fencedIfGone(err)))
 	}
 	c.in.note(EvLost, n, "seal: the claim is not ours any more")
 	return nil, fmt.Errorf("seal %s: %w", n.ID, errors.Join(ErrLost, c.in.checkFenced(c.in.claims())))
@@ -176,11 +182,16 @@ func (c *Claim) end(f func() error) error {
 	return nil
 }
 
+// fencedIfGone looks whether the directories that a claim needs are there, if
+// err may come from their absence.
 func (in *Instance) fencedIfGone(err error) error {
-	if isErr(err, syscall.ENOENT, syscall.ESTALE) {
-		return in.checkFenced(in.claims())
+	if !isErr(err, syscall.ENOENT, syscall.ESTALE) {
+		return nil
 	}
-	return nil
+	if ferr := in.checkFenced(in.claims()); ferr != nil {
+		return ferr
+	}
+	return in.checkFenced(in.sealed())
 }
 
 // putBack moves a claim or a sealed file, anybody's, back to its stage: the

@@ -66,25 +66,22 @@ type reclaim struct {
 
 func (r *reclaim) dir(base string) string { return EpochDir(base, r.over.Host, r.over.Epoch) }
 
+// run goes on after an error: what can't be moved out of one directory (a full
+// disk, a name in the way) doesn't hold up what is in the others. Only the drop
+// of drafts waits.
 func (r *reclaim) run(made bool) error {
 	drafts, err := r.list(DirDrafts)
 	if err != nil {
 		return err
 	}
-	claimsGone, err := r.drain(DirClaims, true, func(name string) error { return r.claim(name, drafts) })
-	if err != nil {
-		return err
-	}
+	claimsGone, cerr := r.drain(DirClaims, true, func(name string) error { return r.claim(name, drafts) })
 	r.did.Fenced = claimsGone && made
-	sealedGone, err := r.drain(DirSealed, true, r.sealed)
-	if err != nil {
-		return err
-	}
+	sealedGone, serr := r.drain(DirSealed, true, r.sealed)
 	// Moving drafts forward waits for nothing; dropping them waits for both.
 	drop := claimsGone && sealedGone && made
-	draftsGone, err := r.drain(DirDrafts, claimsGone && sealedGone, func(name string) error { return r.draft(name, drop) })
+	draftsGone, derr := r.drain(DirDrafts, claimsGone && sealedGone, func(name string) error { return r.draft(name, drop) })
 	r.did.Gone = claimsGone && sealedGone && draftsGone
-	return err
+	return errors.Join(cerr, serr, derr)
 }
 
 // rounds of listing and removing in one pass; what comes later waits for the
