@@ -36,7 +36,7 @@ type Config struct {
 
 	Handshake time.Duration // until HELLO has been read; default 10 s
 	Idle      time.Duration // without a request or an answer; default 5 min
-	Frame     time.Duration // for any frame, beside its bytes at MinRate; default 10 s
+	Frame     time.Duration // for any frame, beside its bytes at MinRate; default 30 s
 	MinRate   int           // bytes a second that a body must come at; default 16 KiB
 	Write     time.Duration // for the peer to take 4 KiB of answers; default 10 s
 	Answer    time.Duration // until a request is answered, with "unavailable" if need be; default 30 s
@@ -63,8 +63,8 @@ const (
 	// digest.
 	submitOverhead = 4 << 10
 
-	// helloLimit bounds the first frame: a stranger gets no more.
-	helloLimit = 16 << 10
+	// smallLimit bounds every frame but SUBMIT (docs/spec/wire.md, Frame).
+	smallLimit = 16 << 10
 )
 
 func (c *Config) validate() error {
@@ -80,7 +80,7 @@ func (c *Config) validate() error {
 	setDefault(&c.Memory, 128<<20)
 	setDefault(&c.Handshake, 10*time.Second)
 	setDefault(&c.Idle, 5*time.Minute)
-	setDefault(&c.Frame, 10*time.Second)
+	setDefault(&c.Frame, 30*time.Second)
 	setDefault(&c.MinRate, 16<<10)
 	setDefault(&c.Write, 10*time.Second)
 	setDefault(&c.Answer, 30*time.Second)

@@ -115,7 +115,7 @@ func (c *conn) panicked(p any) {
 func (c *conn) handshake() error {
 	c.lastRead = time.Now()
 	deadline := c.lastRead.Add(c.s.cfg.Handshake)
-	m, size, err := c.readMessage(&frameReader{c: c, fixed: deadline}, helloLimit)
+	m, size, err := c.readMessage(&frameReader{c: c, fixed: deadline}, smallLimit)
 	defer c.memory.shrink(size)
 	if err != nil {
 		return err
@@ -188,6 +188,9 @@ func (c *conn) readMessage(r *frameReader, limit int) (m codec.Message, size int
 	f, err := codec.ReadFrame(r, limit)
 	if err != nil {
 		return nil, r.got, c.readError(err)
+	}
+	if len(f.Body) > smallLimit && f.Type != codec.TypeSubmit {
+		return nil, r.got, &goAway{codec.CodeTooLarge, f.Type.String() + " of more than 16 KiB"}
 	}
 	m, err = codec.Unmarshal(f)
 	if m == nil && err != nil {

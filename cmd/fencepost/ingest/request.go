@@ -24,7 +24,7 @@ type request struct {
 // of its own, which then owns the size bytes of its body. bad is why its message
 // was refused, if it was.
 func (c *conn) request(seq uint64, id string, bad error, work func(*request), size *int64) error {
-	if seq <= c.lastSeq {
+	if seq != c.lastSeq+1 {
 		return protocolError("request " + strconv.FormatUint(seq, 10) + " after " + strconv.FormatUint(c.lastSeq, 10))
 	}
 	c.lastSeq = seq
