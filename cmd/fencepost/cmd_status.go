@@ -168,10 +168,7 @@ func (d *statusDoc) judge() {
 
 // served says whether a live host takes work of a stage.
 func (d *statusDoc) served(stage string) bool {
-	return slices.ContainsFunc(d.Hosts, func(h hostDoc) bool {
-		alive := h.State == string(lease.Live) || h.State == string(lease.Unfit)
-		return alive && !h.Draining && contains(h.Stages, stage) && !contains(h.Unfit, stage)
-	})
+	return slices.ContainsFunc(d.Hosts, func(h hostDoc) bool { return h.takes(stage) })
 }
 
 // digests are those of live hosts, each with the hosts that have it.

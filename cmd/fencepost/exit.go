@@ -109,3 +109,19 @@ func nextStep(cmd *cobra.Command, err error) string {
 	}
 	return ""
 }
+
+// exitTexts say what the codes mean, for the manual.
+var exitTexts = []struct {
+	code int
+	text string
+}{
+	{exitOK, "All is well."},
+	{exitFailed, "It failed; the message says why."},
+	{exitUsage, "A mistake in the command line, the environment or the configuration."},
+	{exitNotFound, "No such job, host or spool."},
+	{exitDegraded, "Degraded: it works, but a person should look."},
+	{exitUnsafe, "Unsafe: a job vanished or is there twice, or an intruder was refused."},
+	{exitHeld, "Another instance has what was asked for."},
+	{exitFenced, "The host was fenced by a person, or is not enrolled."},
+	{exitTimeout, "The share did not answer in time."},
+}

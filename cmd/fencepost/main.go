@@ -25,7 +25,7 @@ func main() {
 // rootCommands are the commands, by group. A new one is added here.
 func rootCommands(g *globals) map[string][]*cobra.Command {
 	return map[string][]*cobra.Command{
-		groupRun: {newInitCmd(g), newEnrollCmd(g), newRevokeCmd(g), newServeCmd(g), newDemoCmd(g), newJobWrapperCmd(g)},
+		groupRun: {newInitCmd(g), newEnrollCmd(g), newRevokeCmd(g), newServeCmd(g), newSendCmd(g), newDemoCmd(g), newJobWrapperCmd(g)},
 		groupSee: {newStatusCmd(g), newHostsCmd(g), newJobsCmd(g), newTraceCmd(g), newWhyCmd(g), newDepthCmd(g), newIntrudersCmd(g), newAuditCmd(g),
 			newConfigCmd(g), newVersionCmd(g), newManCmd(g)},
 		groupAct: {newDrainCmd(g), newResumeCmd(g), newFenceCmd(g)},
@@ -42,7 +42,7 @@ const (
 func run(ctx context.Context, g *globals, args []string) int {
 	root := newRootCmd(g)
 	root.SetArgs(args)
-	cmd, err := root.ExecuteContextC(ctx)
+	cmd, err := execute(ctx, root, args)
 	if err == nil {
 		return exitOK
 	}
@@ -51,6 +51,16 @@ func run(ctx context.Context, g *globals, args []string) int {
 		report(g, cmd, err)
 	}
 	return exitCode(err)
+}
+
+// execute looks for an unknown command first: cobra would complain of its flags.
+func execute(ctx context.Context, root *cobra.Command, args []string) (*cobra.Command, error) {
+	if len(args) > 0 && !strings.HasPrefix(args[0], "-") && !strings.HasPrefix(args[0], "__") {
+		if c, _, err := root.Find(args); err == nil && c == root {
+			return root, unknownCommand(root, args[:1])
+		}
+	}
+	return root.ExecuteContextC(ctx)
 }
 
 func newRootCmd(g *globals) *cobra.Command {
