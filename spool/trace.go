@@ -2,6 +2,7 @@ package spool
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,13 +12,20 @@ import (
 	"syscall"
 )
 
-// maxJournal bounds one journal that is read, bytes.
-const maxJournal = 1 << 30
+// maxRead bounds a segment that is read, bytes: those that are written end well
+// below, and one is held in memory at a time.
+const maxRead = 64 << 20
+
+// segment is a part of a journal.
+type segment struct {
+	file, log string
+	k         int
+}
 
 // Events reads all journals, each in its own order, and gives each event that
-// keep lets pass to visit. A torn last line, or one that is none of ours, is
-// skipped: a journal explains, it never proves. keep sees the raw line first, so
-// that most lines need not be parsed; nil keeps all.
+// keep lets pass to visit, once. A torn last line, or one that is none of ours,
+// is skipped: a journal explains, it never proves. keep sees the raw line first,
+// so that most lines need not be parsed; nil keeps all.
 func (s *Spool) Events(keep func(line []byte) bool, visit func(Event)) error {
 	hosts, err := s.FS.List(DirHosts)
 	if err != nil {
@@ -29,30 +37,70 @@ func (s *Spool) Events(keep func(line []byte) bool, visit func(Event)) error {
 		if !validOwner(host) {
 			continue
 		}
-		files, err := s.FS.List(JournalDir(host))
-		if err != nil && !isErr(err, syscall.ENOENT) {
-			failed = errors.Join(failed, fmt.Errorf("read journals: %w", err))
-		}
-		slices.SortFunc(files, compareEpochFiles)
-		for _, f := range files {
-			if strings.HasSuffix(f, ".jsonl") {
-				failed = errors.Join(failed, s.readJournal(path.Join(JournalDir(host), f), keep, visit))
+		segments, err := s.segments(host)
+		failed = errors.Join(failed, err)
+		var seen numbers // of the log at hand
+		for i, g := range segments {
+			if i == 0 || g.log != segments[i-1].log {
+				seen = numbers{}
 			}
+			failed = errors.Join(failed, s.readJournal(path.Join(JournalDir(host), g.file), keep, func(e Event) {
+				// What wasn't proven durable is written again, in the next segment.
+				if e.Host == host && seen.add(e.N) {
+					visit(e)
+				}
+			}))
 		}
 	}
 	return failed
 }
 
-// compareEpochFiles orders 9.jsonl before 10.jsonl and 10.1.jsonl.
-func compareEpochFiles(a, b string) int {
-	if len(a) != len(b) {
-		return len(a) - len(b)
+// segments lists a host's journals in the order in which they were written.
+func (s *Spool) segments(host string) ([]segment, error) {
+	files, err := s.FS.List(JournalDir(host))
+	if err != nil && !isErr(err, syscall.ENOENT) {
+		return nil, fmt.Errorf("read journals: %w", err)
 	}
-	return strings.Compare(a, b)
+	var out []segment
+	for _, f := range files {
+		if log, k, ok := parseSegment(f); ok {
+			out = append(out, segment{f, log, k})
+		}
+	}
+	slices.SortFunc(out, func(a, b segment) int {
+		// 9 before 10, and a log's segments together.
+		return cmp.Or(len(a.log)-len(b.log), strings.Compare(a.log, b.log), a.k-b.k)
+	})
+	return out, nil
+}
+
+// numbers is a set of numbers that mostly come one after the other.
+type numbers struct{ runs [][2]uint64 } // first and last, ascending
+
+// add says whether n is new.
+func (s *numbers) add(n uint64) bool {
+	i, found := slices.BinarySearchFunc(s.runs, n, func(r [2]uint64, n uint64) int {
+		switch {
+		case r[1] < n:
+			return -1
+		case r[0] > n:
+			return 1
+		}
+		return 0
+	})
+	switch {
+	case found:
+		return false
+	case i > 0 && s.runs[i-1][1]+1 == n:
+		s.runs[i-1][1] = n
+	default:
+		s.runs = slices.Insert(s.runs, i, [2]uint64{n, n})
+	}
+	return true
 }
 
 func (s *Spool) readJournal(name string, keep func([]byte) bool, visit func(Event)) error {
-	data, _, err := s.FS.Read(name, maxJournal)
+	data, _, err := s.FS.Read(name, maxRead)
 	if err != nil {
 		return fmt.Errorf("read journal: %w", err)
 	}
@@ -71,9 +119,10 @@ func (s *Spool) readJournal(name string, keep func([]byte) bool, visit func(Even
 }
 
 // Trace returns a job's events in causal order. Hosts' clocks may differ by
-// hours, so the order rests on the job's own numbers: stage, then generation,
-// then the step within a try, then the host's own count. A job moves through
-// them in this order and no other.
+// hours, so the order rests on the job's own numbers: generation, which never
+// falls, then stage, then the step within a try, then the host's own count. A
+// job moves through them in this order and no other, also one that was recovered
+// and begins again at its first stage.
 func (s *Spool) Trace(id string) ([]Event, error) {
 	var out []Event
 	err := s.Events(func(line []byte) bool { return bytes.Contains(line, []byte(id)) },
@@ -99,26 +148,32 @@ func SortEvents(events []Event) {
 			return strings.Compare(a.Host, b.Host)
 		}
 		if a.Epoch != b.Epoch {
-			return int(a.Epoch) - int(b.Epoch)
+			return cmp.Compare(a.Epoch, b.Epoch)
 		}
-		return int(a.N) - int(b.N)
+		if a.Epoch == 0 {
+			// Commands without an epoch count from 1 each; they are of one host.
+			if c := a.Time.Compare(b.Time); c != 0 {
+				return c
+			}
+		}
+		return cmp.Compare(a.N, b.N)
 	})
 }
 
-// causal is the position of an event in its job's life: stage, generation,
+// causal is the position of an event in its job's life: generation, stage,
 // step. What ends a try bears the generation that the job has from then on, so
 // it stands before the claim of that generation.
 func causal(e Event) [3]int {
 	stage := map[Stage]int{Ingest: 0, Translate: 1, Submit: 2}[e.Stage]
 	switch e.Event {
-	case EvReturned, EvReclaimed, EvRetried, EvUnheld, EvUnparked, EvFailed:
-		return [3]int{stage, e.Gen, 0}
+	case EvReturned, EvReclaimed, EvRetried, EvUnheld, EvUnparked, EvFailed, EvRecovered:
+		return [3]int{e.Gen, stage, 0}
 	}
-	step := map[string]int{EvAccepted: 1, EvRolled: 1, EvDuplicate: 2, EvClaimed: 3, EvSubmitted: 4, EvSealed: 5,
+	step := map[string]int{EvAccepted: 1, EvRolled: 1, EvDuplicate: 2, EvClaimed: 3, EvSubmitted: 4, EvSealed: 4,
 		EvUnclear: 6, EvLost: 6, EvPublished: 7, EvReleased: 7, EvConfirmed: 8, EvRejected: 9, EvHeld: 9,
-		EvParked: 9, EvCancelled: 9, EvDone: 10}[e.Event]
+		EvParked: 9, EvCancelled: 10, EvDone: 11, EvVanished: 12, EvFound: 13}[e.Event]
 	if step == 0 {
 		step = 6
 	}
-	return [3]int{stage, e.Gen, step}
+	return [3]int{e.Gen, stage, step}
 }
