@@ -100,13 +100,13 @@ func (d *whyDoc) place(s *share, at spool.Found, hosts []hostDoc, requests []str
 	case spool.PlaceDone:
 		d.gate("finished", true, "the cluster has it: cluster id %s", dash(at.Name.Cluster))
 	case spool.PlaceHeld:
-		d.gate("not held", false, "a person holds it: fencepost release %s", d.Job)
+		d.gate("not held", false, "a person holds it, until it is released")
 	case spool.PlaceParked:
 		d.readWhy(s, spool.DirParked)
-		d.gate("not parked", false, "its outcome is unclear, a person decides: fencepost unpark %s", d.Job)
+		d.gate("not parked", false, "its outcome is unclear: a person decides")
 	case spool.PlaceFailed:
 		d.readWhy(s, spool.DirFailed)
-		d.gate("not failed", false, "it failed: fencepost retry %s puts it back", d.Job)
+		d.gate("not failed", false, "it failed: a person may put it back")
 	case spool.PlaceWaiting:
 		d.waiting(at, hosts)
 	default:

@@ -1,7 +1,7 @@
 // Command fencepost runs one spool on several hosts, and shows what they do.
 //
 // Each command is in a file of its own, made by a constructor that rootCommands
-// lists. docs/commands.md describes them; exit.go holds the exit codes.
+// lists; fencepost man prints what they do. exit.go holds the exit codes.
 package main
 
 import (
