@@ -20,3 +20,17 @@ func (in *Instance) Owned() []string {
 
 // DisownAll makes what an instance's tasks own nobody's.
 func (in *Instance) DisownAll() { in.disown(in.Owned()...) }
+
+// Unwritten is how many bytes of events wait in memory.
+func (j *Journal) Unwritten() int {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return len(j.buf)
+}
+
+// Waiting is how many callers of Flush wait for another's.
+func (j *Journal) Waiting() int {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return len(j.waiters)
+}

@@ -60,6 +60,7 @@ const (
 	EvGhost      = "ghost-cancelled"
 	EvQuarantine = "quarantined"
 	EvTrouble    = "trouble" // to the log only
+	EvGap        = "journal-gap"
 )
 
 // Stamp is what every event of an instance says of it.
@@ -73,46 +74,104 @@ type Stamp struct {
 // Journal is an instance's append-only event log on the share. Events are
 // written when somebody needs them durable, or at the next Flush; one fsync
 // serves all who wait for it. It explains; it never proves.
+//
+// It is a row of segments: a new one begins when the last has grown large, and
+// after a failed write or fsync, of which nobody can tell how much of it is on
+// stable storage: then with everything that isn't proven to be. Readers drop
+// what they have seen already.
 type Journal struct {
 	env   env.Env
-	log   vfs.Log
+	first string // segment
 	stamp Stamp
 	tee   func(Event)
 
 	mu      sync.Mutex // never held across a call to env, log or tee
-	buf     []byte
-	n       uint64 // events taken
-	durable uint64 // events on stable storage
+	buf     []byte     // events that aren't proven durable, and aren't being written
+	n       uint64     // events taken
+	durable uint64     // of them, on stable storage or lost for good
+	lost    uint64     // events that found the buffer full since the last one that didn't
 	writing bool
 	waiters []env.Signal
-	broken  error // the first failure; later events are dropped and counted
-	dropped uint64
+	failed  int   // writes that failed
+	err     error // of the last of them
+
+	// These belong to the task that writes.
+	log     vfs.Log // nil after a failure
+	size    int     // of the segment
+	segment int     // the next one's number
 }
+
+const (
+	// maxSegment is the size at which a segment is followed by the next:
+	// readers hold one in memory.
+	maxSegment = 8 << 20
+
+	// maxUnwritten bounds the events in memory while the share doesn't answer.
+	maxUnwritten = 8 << 20
+
+	// openTries bounds the numbers tried for a segment: an EEXIST may be a
+	// lost reply, and burns one.
+	openTries = 4
+)
 
 // OpenJournal makes the instance's log. tee, which may be nil, sees each event
 // as it happens.
 func OpenJournal(e env.Env, stamp Stamp, tee func(Event)) (*Journal, error) {
-	log, err := e.FS().OpenLog(JournalPath(stamp.Host, stamp.Epoch))
-	if err != nil {
-		return nil, fmt.Errorf("open journal: %w", err)
-	}
-	return &Journal{env: e, log: log, stamp: stamp, tee: tee}, nil
+	return openJournal(e, JournalPath(stamp.Host, stamp.Epoch), stamp, tee)
 }
 
-// Add notes an event.
+// openJournal makes a log whose first segment has the given name.
+func openJournal(e env.Env, first string, stamp Stamp, tee func(Event)) (*Journal, error) {
+	j := &Journal{env: e, stamp: stamp, tee: tee, first: first}
+	if err := j.open(); err != nil {
+		return nil, fmt.Errorf("open journal: %w", err)
+	}
+	return j, nil
+}
+
+// open begins a segment.
+func (j *Journal) open() (err error) {
+	for range openTries {
+		name := formatSegment(j.first, j.segment)
+		j.segment++
+		if j.log, err = j.env.FS().OpenLog(name); err == nil {
+			j.size = 0
+			return nil
+		}
+		j.log = nil
+	}
+	return err
+}
+
+// Add notes an event. If the share hasn't taken any for so long that the memory
+// set aside for them is full, it is counted only.
 func (j *Journal) Add(ev Event) {
 	ev.Time = j.env.Wall().UTC()
 	ev.Host, ev.Epoch, ev.Version, ev.Config = j.stamp.Host, j.stamp.Epoch, j.stamp.Version, j.stamp.Config
 	j.mu.Lock()
-	j.n++
-	ev.N = j.n
-	line, err := json.Marshal(ev)
-	if err == nil {
-		j.buf = append(append(j.buf, line...), '\n')
+	if len(j.buf) > maxUnwritten {
+		j.lost++
+	} else {
+		if j.lost > 0 {
+			gap := Event{Time: ev.Time, Host: ev.Host, Epoch: ev.Epoch, Event: EvGap,
+				Detail: fmt.Sprintf("%d events were lost while the share took none", j.lost)}
+			j.append(&gap)
+			j.lost = 0
+		}
+		j.append(&ev)
 	}
 	j.mu.Unlock()
 	if j.tee != nil {
 		j.tee(ev)
+	}
+}
+
+// append is called with mu held.
+func (j *Journal) append(ev *Event) {
+	j.n++
+	ev.N = j.n
+	if line, err := json.Marshal(ev); err == nil {
+		j.buf = append(append(j.buf, line...), '\n')
 	}
 }
 
@@ -125,24 +184,27 @@ func (j *Journal) say(ev Event) {
 }
 
 // Flush makes all events so far durable. Callers that come while another's
-// flush is on its way wait for the one after it, together.
+// flush is on its way wait for the one after it, together. After an error they
+// are kept: the next Flush tries again, in a new segment.
 func (j *Journal) Flush() error {
 	j.mu.Lock()
-	want := j.n
-	for j.durable < want && j.broken == nil {
+	defer j.mu.Unlock()
+	want, failed := j.n, j.failed
+	for j.durable < want {
 		if !j.writing {
 			j.write()
-			continue
+		} else {
+			w := j.env.NewSignal()
+			j.waiters = append(j.waiters, w)
+			j.mu.Unlock()
+			w.Wait(noContext, time.Hour)
+			j.mu.Lock()
 		}
-		w := j.env.NewSignal()
-		j.waiters = append(j.waiters, w)
-		j.mu.Unlock()
-		w.Wait(noContext, time.Hour)
-		j.mu.Lock()
+		if j.failed != failed {
+			return j.err
+		}
 	}
-	err := j.broken
-	j.mu.Unlock()
-	return err
+	return nil
 }
 
 // write appends what is buffered; called and returns with mu held.
@@ -150,14 +212,13 @@ func (j *Journal) write() {
 	buf, upTo := j.buf, j.n
 	j.buf, j.writing = nil, true
 	j.mu.Unlock()
-	err := j.log.Append(buf)
-	if err == nil {
-		err = j.log.Sync()
-	}
+	err := j.store(buf)
 	j.mu.Lock()
 	j.writing = false
 	if err != nil {
-		j.broken = fmt.Errorf("write journal: %w", err)
+		j.failed++
+		j.err = fmt.Errorf("write journal: %w", err)
+		j.buf = append(buf, j.buf...)
 	} else {
 		j.durable = upTo
 	}
@@ -168,5 +229,42 @@ func (j *Journal) write() {
 	}
 }
 
+// store writes to the segment, and if that fails to a new one: a handle may be
+// stale for ever. Never the same again: after a failed fsync the next may well
+// say that all is written.
+func (j *Journal) store(buf []byte) (err error) {
+	for range 2 {
+		if j.log != nil && j.size > maxSegment {
+			j.drop()
+		}
+		if j.log == nil {
+			if err := j.open(); err != nil {
+				return err
+			}
+		}
+		if err = j.log.Append(buf); err == nil {
+			err = j.log.Sync()
+		}
+		if err == nil {
+			j.size += len(buf)
+			return nil
+		}
+		j.drop()
+	}
+	return err
+}
+
+// drop ends a segment: all in it is durable, or written again elsewhere.
+func (j *Journal) drop() {
+	_ = j.log.Close()
+	j.log = nil
+}
+
 // Close flushes and closes.
-func (j *Journal) Close() error { return errors.Join(j.Flush(), j.log.Close()) }
+func (j *Journal) Close() error {
+	err := j.Flush()
+	if j.log == nil {
+		return err
+	}
+	return errors.Join(err, j.log.Close())
+}

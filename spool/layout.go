@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"path"
 	"strconv"
+	"strings"
 )
 
 // The directories of a spool. docs/spec/spool-layout.md describes them.
@@ -50,12 +51,35 @@ func EpochsDir(host string) string { return path.Join(DirHosts, host, "epochs") 
 // FencedDir holds a file for each epoch that was fenced.
 func FencedDir(host string) string { return path.Join(DirHosts, host, "fenced") }
 
-// JournalDir holds a log for each epoch.
+// JournalDir holds the logs of each epoch.
 func JournalDir(host string) string { return path.Join(DirHosts, host, "journal") }
 
-// JournalPath is one instance's log.
+// JournalPath is the first segment of one instance's log.
 func JournalPath(host string, epoch uint64) string {
-	return path.Join(JournalDir(host), epochName(epoch)+".jsonl")
+	return path.Join(JournalDir(host), epochName(epoch)+logExt)
+}
+
+const logExt = ".jsonl"
+
+// formatSegment is a segment of the log that begins with first: N.jsonl,
+// N.1.jsonl, N.2.jsonl, ...
+func formatSegment(first string, k int) string {
+	if k == 0 {
+		return first
+	}
+	return strings.TrimSuffix(first, logExt) + "." + strconv.Itoa(k) + logExt
+}
+
+// parseSegment says which log a file in a journal directory belongs to, and
+// which segment it is.
+func parseSegment(s string) (log string, k int, ok bool) {
+	log, ok = strings.CutSuffix(s, logExt)
+	if i := strings.LastIndexByte(log, '.'); i > 0 {
+		if u, err := strconv.ParseUint(log[i+1:], 10, 31); err == nil && u > 0 && strconv.FormatUint(u, 10) == log[i+1:] {
+			return log[:i], int(u), ok
+		}
+	}
+	return log, 0, ok && log != ""
 }
 
 // RosterPath is a host's enrolment.
