@@ -51,7 +51,7 @@ func (s *Spool) has(name string) (present, dirGone bool, err error) {
 
 // moveToToken renames from to a name that holds a token, so that whoever finds
 // it there knows who moved it: there = done by us. Not there = Gone, or NotDone
-// if the source is still in its place.
+// if the source is still in its place. A bucket that is missing is made first.
 //
 // A look that finds the source may still be wrong about a rename in flight (an
 // interrupted call, a soft mount): so NotDone leads to another try of the same
@@ -75,6 +75,11 @@ func (s *Spool) moveToToken(from, to string) (Verdict, error) {
 		}
 		if !left {
 			return Gone, err
+		}
+		if isErr(err, syscall.ENOENT) {
+			if merr := s.makeBucket(path.Dir(to)); merr != nil {
+				return NotDone, errors.Join(err, merr)
+			}
 		}
 	}
 	return NotDone, err

@@ -79,22 +79,7 @@ func (s *Sealed) Done(clusterID, detail string) error {
 		s.in.note(EvUnclear, n, err.Error())
 	}
 	defer s.in.disown(s.path)
-	return s.ended(s.in.moveToDone(s.path, n))
-}
-
-// moveToDone is moveToToken, but makes a bucket that is missing.
-func (in *Instance) moveToDone(from string, n Name) (Verdict, error) {
-	to := DonePath(n)
-	err := in.FS.Rename(from, to)
-	if err == nil {
-		return Done, nil
-	}
-	if isErr(err, syscall.ENOENT) {
-		if err := in.makeBucket(path.Dir(to)); err != nil {
-			return NotDone, err
-		}
-	}
-	return in.moveToToken(from, to)
+	return s.ended(s.in.moveToToken(s.path, DonePath(n)))
 }
 
 // Back moves the sealed file back to its stage: surely not accepted by the
