@@ -32,8 +32,12 @@ func (f files) fenceEpoch(host string, epoch uint64, fc fence) error {
 	if err == nil || isErr(err, syscall.EEXIST) {
 		return nil
 	}
-	if there, lerr := has(f.fs, name); lerr == nil && there {
+	there, lerr := has(f.fs, name)
+	if lerr == nil && there {
 		return nil
+	}
+	if notThere(err) && isErr(lerr, syscall.ENOENT) {
+		return nil // no instance has ever got as far as to look there
 	}
 	return fmt.Errorf("fence host %s epoch %d: %w", host, epoch, err)
 }
