@@ -85,6 +85,9 @@ func (q *Queue) list() error {
 	for _, name := range names {
 		n, ok := ParseEntry(name)
 		if !ok || n.Ext != d.Ext {
+			if IsCanary(name, d.Ext) {
+				continue
+			}
 			q.Strays = append(q.Strays, name)
 			continue
 		}

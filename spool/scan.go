@@ -90,7 +90,9 @@ func (sc *scan) entries(stage Stage) error {
 	for _, name := range names {
 		n, ok := ParseEntry(name)
 		if !ok || n.Ext != d.Ext {
-			sc.stray(d.Dir, name)
+			if !IsCanary(name, d.Ext) {
+				sc.stray(d.Dir, name)
+			}
 			continue
 		}
 		n.Stage = stage

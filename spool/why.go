@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"slices"
 	"syscall"
 	"time"
 )
@@ -33,20 +34,29 @@ type WhyEntry struct {
 // maxWhy bounds the record: the newest reasons stay.
 const maxWhy = 100
 
-// writeWhy adds a reason to a job's record in dir. The record is rewritten as a
-// draft that is renamed over it: the last writer wins, which is good enough for
-// what only explains.
+// writeWhy adds a reason to a job's record in dir.
 func (in *Instance) writeWhy(dir string, n Name, event, reason string) error {
+	draft := path.Join(in.drafts(), FormatDraft(Name{Stage: KindNew, Seq: in.nextSeq(), ID: n.ID, Ext: "json"}))
+	in.own(draft)
+	defer in.disown(draft)
+	err := in.addWhy(dir, draft, n, WhyEntry{Time: in.Env.Wall().UTC(), Host: in.Host, Event: event, Stage: n.Stage,
+		Token: in.shortToken(n), Gen: n.Gen, Faults: n.Faults, Cluster: n.Cluster, Reason: reason})
+	if isErr(err, syscall.ENOENT, syscall.ESTALE) {
+		return errors.Join(err, in.checkFenced(in.drafts()))
+	}
+	return err
+}
+
+// addWhy adds a reason. The record is rewritten as a draft that is renamed over
+// it: the last writer wins, which is good enough for what only explains.
+func (s *Spool) addWhy(dir, draft string, n Name, why WhyEntry) error {
 	rec := WhyRecord{Schema: "fencepost.why/v1", Job: n.ID}
 	target := path.Join(dir, WhyName(n.ID))
-	if old, _, err := in.FS.Read(target, 1<<20); err == nil {
+	if old, _, err := s.FS.Read(target, 1<<20); err == nil {
 		_ = json.Unmarshal(old, &rec)
 	}
-	if len(rec.Why) == 0 {
-		rec.Why = in.pastFaults(n)
-	}
-	rec.Why = append(rec.Why, WhyEntry{Time: in.Env.Wall().UTC(), Host: in.Host, Event: event, Stage: n.Stage,
-		Token: in.shortToken(n), Gen: n.Gen, Faults: n.Faults, Cluster: n.Cluster, Reason: reason})
+	rec.Why = s.sinceWhy(rec.Why, n)
+	rec.Why = append(rec.Why, why)
 	if len(rec.Why) > maxWhy {
 		rec.Why = rec.Why[len(rec.Why)-maxWhy:]
 	}
@@ -54,14 +64,8 @@ func (in *Instance) writeWhy(dir string, n Name, event, reason string) error {
 	if err != nil {
 		return fmt.Errorf("encode reasons: %w", err)
 	}
-	draft := path.Join(in.drafts(), FormatDraft(Name{Stage: KindNew, Seq: in.nextSeq(), ID: n.ID, Ext: "json"}))
-	in.own(draft)
-	defer in.disown(draft)
-	if _, err = in.FS.Create(draft, append(data, '\n')); err == nil {
-		err = in.FS.Rename(draft, target)
-	}
-	if err != nil && isErr(err, syscall.ENOENT, syscall.ESTALE) {
-		return errors.Join(fmt.Errorf("write reasons: %w", err), in.checkFenced(in.drafts()))
+	if _, err = s.FS.Create(draft, append(data, '\n')); err == nil {
+		err = s.FS.Rename(draft, target)
 	}
 	if err != nil {
 		return fmt.Errorf("write reasons: %w", err)
@@ -69,24 +73,28 @@ func (in *Instance) writeWhy(dir string, n Name, event, reason string) error {
 	return nil
 }
 
-// pastFaults collects, from the journals, why a job came back before. A job is
-// set aside rarely enough to read them all.
-func (in *Instance) pastFaults(n Name) []WhyEntry {
+// sinceWhy adds, from the journals, why a job came back since what the record
+// has. A job is set aside rarely enough to read them all.
+func (s *Spool) sinceWhy(had []WhyEntry, n Name) []WhyEntry {
 	if n.Faults == 0 {
-		return nil
+		return had
 	}
-	events, err := in.Trace(n.ID)
+	events, err := s.Trace(n.ID)
 	if err != nil {
-		return nil
+		return had
 	}
-	var out []WhyEntry
 	for _, e := range events {
-		if e.Event == EvReturned || e.Event == EvReclaimed {
-			out = append(out, WhyEntry{Time: e.Time, Host: e.Host, Event: e.Event, Stage: e.Stage,
-				Token: e.Token, Gen: e.Gen, Faults: e.Faults, Reason: e.Detail})
+		if e.Event != EvReturned && e.Event != EvReclaimed {
+			continue
+		}
+		w := WhyEntry{Time: e.Time, Host: e.Host, Event: e.Event, Stage: e.Stage,
+			Token: e.Token, Gen: e.Gen, Faults: e.Faults, Reason: e.Detail}
+		// Generations never repeat, so they tell which ones it has.
+		if !slices.ContainsFunc(had, func(o WhyEntry) bool { return o.Event == w.Event && o.Gen == w.Gen && o.Stage == w.Stage }) {
+			had = append(had, w)
 		}
 	}
-	return out
+	return had
 }
 
 // AddWhy adds what became known later to a job's reasons.

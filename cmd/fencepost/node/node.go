@@ -31,11 +31,13 @@ type Config struct {
 	ClaimMax  time.Duration // an unchanged claim is given back after this
 	SealMax   time.Duration // an unchanged sealed file is finished by others after this
 	Grace     time.Duration // for what is being worked on at a stop
-	Convert   func([]byte) ([]byte, error)
-	Cluster   submit.Cluster // needed for the submit stage
-	Submit    submit.Options
-	Listen    string // shown to others
-	HTTP      string
+	// AuditEvery is the time between two audits; 0 = DefaultAuditEvery.
+	AuditEvery time.Duration
+	Convert    func([]byte) ([]byte, error)
+	Cluster    submit.Cluster // needed for the submit stage
+	Submit     submit.Options
+	Listen     string // shown to others
+	HTTP       string
 
 	Tee  func(spool.Event)             // sees each event; may be nil
 	Warn func(event string, kv ...any) // may be nil
@@ -46,8 +48,9 @@ type Node struct {
 	cfg     Config
 	history *lease.History
 
-	mu  sync.Mutex // never held across a call to Env
-	now *session   // nil while there is no instance
+	mu     sync.Mutex // never held across a call to Env
+	now    *session   // nil while there is no instance
+	alarms Alarms
 }
 
 // New prepares a node.
@@ -57,6 +60,9 @@ func New(cfg Config) *Node {
 	}
 	if cfg.MaxPoll == 0 {
 		cfg.MaxPoll = 10 * cfg.Poll
+	}
+	if cfg.AuditEvery == 0 {
+		cfg.AuditEvery = DefaultAuditEvery
 	}
 	return &Node{cfg: cfg, history: &lease.History{}}
 }

@@ -195,6 +195,8 @@ func (s *session) run(take, work context.Context, endWork func(error)) {
 	}
 	g.Go("janitor", func() { s.janitor(take) })
 	g.Go("watch", func() { s.watch(take) })
+	g.Go("audit", func() { s.audit(take) })
+	g.Go("canary", func() { s.canary(take) })
 	s.wait(take, g, work, endWork)
 }
 

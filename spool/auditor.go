@@ -1,0 +1,310 @@
+package spool
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"path"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Auditor audits again and again, beside an instance's work, and raises an alarm
+// for each job that vanished or is there twice.
+//
+// It is cheap on a spool that has run for months: a bucket of ids whose jobs all
+// had ended, the same at two audits quietAfter apart, is listed again only every
+// relistAfterQuiet, or when a job of it is seen in the flow.
+//
+// Of several hosts one audits, by a hint: a note that the others see change. Two
+// that do it at once do no harm.
+//
+// It is used by one task.
+type Auditor struct {
+	in    *Instance
+	every time.Duration // between the starts of two audits
+	apart time.Duration // between the looks for a suspect: a lease time
+
+	buckets map[string]*auditedBucket
+	note    []byte        // as last seen
+	changed time.Duration // when, on the own clock
+	mine    bool          // it was ours
+	looked  bool
+
+	counts AlarmCounts
+}
+
+// AlarmCounts counts alarms since the start.
+type AlarmCounts struct{ Audits, Vanished, Duplicated, Found int }
+
+// auditedBucket is what is known of a gate's bucket that balanced.
+type auditedBucket struct {
+	jobs   int           // all of them done
+	since  time.Duration // first audit that found it so
+	listed time.Duration // last audit that listed it
+}
+
+const (
+	quietAfter       = 20 * time.Minute
+	relistAfterQuiet = 5 * time.Minute
+)
+
+// auditNote is the hint: it changes with every audit that begins.
+const auditNote = "intruders/audit.json"
+
+type auditHint struct {
+	Schema string    `json:"schema"`
+	By     string    `json:"by"`
+	N      int       `json:"n"`
+	At     time.Time `json:"at"` // by its clock
+}
+
+// NewAuditor is an auditor of in's.
+func NewAuditor(in *Instance, every, apart time.Duration) *Auditor {
+	return &Auditor{in: in, every: every, apart: apart, buckets: map[string]*auditedBucket{}}
+}
+
+// Counts returns the counters.
+func (a *Auditor) Counts() AlarmCounts { return a.counts }
+
+// Due says whether it is this instance's turn: it audited last and its time has
+// come, or the one that did has stopped to. To be asked every second or so.
+func (a *Auditor) Due() bool {
+	now := a.in.Env.Now()
+	data, _, err := a.in.FS.Read(auditNote, 1<<12)
+	if err != nil {
+		data = nil // none yet, or unreadable: then the time decides
+	}
+	if !a.looked || string(data) != string(a.note) {
+		first := !a.looked
+		a.note, a.changed, a.looked = data, now, true
+		var h auditHint
+		a.mine = json.Unmarshal(data, &h) == nil && h.By == a.name()
+		if first && data == nil {
+			a.changed = now - a.every // nobody has: no need to wait for them
+		}
+	}
+	wait := a.every
+	if !a.mine {
+		// Hosts step in one after the other.
+		h := fnv.New32a()
+		h.Write([]byte(a.in.Host))
+		wait += time.Duration(h.Sum32()%8) * a.every / 32
+		if len(a.note) > 0 {
+			wait += a.every / 2
+		}
+	}
+	return now-a.changed >= wait
+}
+
+func (a *Auditor) name() string { return fmt.Sprintf("%s/%d", a.in.Host, a.in.Epoch) }
+
+// begin leaves the note.
+func (a *Auditor) begin() error {
+	a.counts.Audits++
+	data, err := json.Marshal(auditHint{Schema: "fencepost.audit-note/v1", By: a.name(), N: a.counts.Audits, At: a.in.Env.Wall().UTC()})
+	if err == nil {
+		err = a.in.replace(auditNote, data)
+	}
+	a.note, a.mine, a.looked = data, true, true
+	return err
+}
+
+// Pass makes one audit, and raises and clears alarms.
+func (a *Auditor) Pass(ctx context.Context) error {
+	a.changed = a.in.Env.Now()
+	standing, err := a.standing()
+	if err != nil {
+		return err
+	}
+	first, err := a.look(standing)
+	if err != nil {
+		return fmt.Errorf("audit: %w", err)
+	}
+	// Not before it worked once: a host that can't is no reason for the others
+	// to leave it alone. Only a hint: without it others audit, too.
+	nerr := a.begin()
+	vanished, duplicated, _ := first.suspects()
+	var ungated []string
+	for range 2 {
+		if len(vanished)+len(duplicated) == 0 {
+			break
+		}
+		if err := a.in.Env.Sleep(ctx, a.apart); err != nil {
+			return err
+		}
+		again, err := a.look(standing)
+		if err != nil {
+			return fmt.Errorf("audit: %w", err)
+		}
+		first.settle(again, &vanished, &duplicated, &ungated)
+	}
+	return errors.Join(nerr, a.report(first, vanished, duplicated, standing), a.sweepRequests(first))
+}
+
+// look is one pass over what isn't skipped. The gate is listed first, the rest
+// in the order of the flow, as in Audit.
+func (a *Auditor) look(standing map[string]string) (*auditPass, error) {
+	p := &auditPass{accepted: map[string]bool{}, found: map[string][]Found{}}
+	now := a.in.Env.Now()
+	skipped := map[string]bool{}
+	for id := range standing {
+		delete(a.buckets, Bucket(id)) // an alarm is looked after
+	}
+	sc := &scan{s: a.in.Spool, visit: func(f Found) { p.found[f.Name.ID] = append(p.found[f.Name.ID], f) }}
+	buckets, err := sc.list(DirGate)
+	for _, b := range buckets {
+		if k := a.buckets[b]; k != nil && k.listed-k.since >= quietAfter && now-k.listed < relistAfterQuiet {
+			skipped[b] = true
+			continue
+		}
+		names, lerr := sc.list(path.Join(DirGate, b))
+		err = errors.Join(err, lerr)
+		for _, name := range names {
+			if ValidID(name) && Bucket(name) == b {
+				p.accepted[name] = true
+			}
+		}
+	}
+	err = errors.Join(err, sc.drafts(), sc.entries(Translate), sc.owned(DirClaims), sc.owned(DirSealed), sc.entries(Submit),
+		sc.owned(DirClaims), sc.owned(DirSealed),
+		sc.aside(DirHeld, PlaceHeld), sc.aside(DirParked, PlaceParked), sc.aside(DirFailed, PlaceFailed),
+		sc.done(func(b string) bool { return !skipped[b] }))
+	if err != nil {
+		return nil, err
+	}
+	for id, found := range p.found {
+		if b := Bucket(id); skipped[b] {
+			// Its gate wasn't listed: next time.
+			delete(a.buckets, b)
+			delete(p.found, id)
+			continue
+		}
+		p.found[id] = dedupe(found)
+	}
+	a.settle(p, now)
+	return p, nil
+}
+
+// settle notes which buckets balance with every job done.
+func (a *Auditor) settle(p *auditPass, now time.Duration) {
+	jobs, open := map[string]int{}, map[string]bool{}
+	for id := range p.accepted {
+		b, found := Bucket(id), p.found[id]
+		jobs[b]++
+		if len(found) != 1 || found[0].Place != PlaceDone {
+			open[b] = true
+		}
+	}
+	for b, n := range jobs {
+		k := a.buckets[b]
+		switch {
+		case open[b]:
+			delete(a.buckets, b)
+		case k == nil || k.jobs != n:
+			a.buckets[b] = &auditedBucket{jobs: n, since: now, listed: now}
+		default:
+			k.listed = now
+		}
+	}
+}
+
+// standing are the alarms of jobs that stand: the kind, by job.
+func (a *Auditor) standing() (map[string]string, error) {
+	names, err := a.in.FS.List(DirIntruders)
+	if err != nil {
+		return nil, fmt.Errorf("list alarms: %w", err)
+	}
+	out := map[string]string{}
+	for _, name := range names {
+		kind, rest, _ := strings.Cut(name, "~")
+		id, ok := strings.CutSuffix(rest, ".json")
+		if ok && ValidID(id) && (kind == AlarmVanished || kind == AlarmDuplicated) {
+			out[id] = kind
+		}
+	}
+	return out, nil
+}
+
+// report raises what is new, and clears what is right again.
+func (a *Auditor) report(p *auditPass, vanished, duplicated []string, standing map[string]string) error {
+	var failed error
+	seen := map[string]Seen{}
+	bad := map[string]string{}
+	for _, id := range vanished {
+		bad[id] = AlarmVanished
+	}
+	for _, id := range duplicated {
+		bad[id] = AlarmDuplicated
+	}
+	fresh := slices.DeleteFunc(slices.Concat(vanished, duplicated), func(id string) bool { return standing[id] == bad[id] })
+	if len(fresh) > 0 {
+		var err error
+		seen, err = a.in.LastSeen(fresh)
+		failed = errors.Join(failed, err) // what could be read explains enough
+	}
+	for _, id := range fresh {
+		failed = errors.Join(failed, a.alarm(bad[id], id, seen[id]))
+	}
+	for id, kind := range standing {
+		if bad[id] == kind {
+			continue
+		}
+		if err := a.in.clear(kind, id); err != nil {
+			failed = errors.Join(failed, err)
+			continue
+		}
+		a.counts.Found++
+		n := Name{ID: id}
+		if found := p.found[id]; len(found) > 0 {
+			n = Furthest(found).Name
+		}
+		a.in.Journal.Add(Event{Event: EvFound, Job: id, Stage: n.Stage, Gen: n.Gen, Detail: "it was " + kind})
+	}
+	return errors.Join(failed, a.in.Journal.Flush())
+}
+
+func (a *Auditor) alarm(kind, id string, seen Seen) error {
+	event, what := EvVanished, "accepted, and nowhere in three looks; "+seen.Text
+	if kind == AlarmDuplicated {
+		event, what = EvDuplicated, "in two places in three looks; "+seen.Text
+		a.counts.Duplicated++
+	} else {
+		a.counts.Vanished++
+	}
+	a.in.Journal.Add(Event{Event: event, Job: id, Stage: seen.Stage, Gen: seen.Gen, Result: string(seen.Place), Detail: what})
+	_, err := a.in.raise(Alarm{Kind: kind, Job: id, Stage: seen.Stage, Place: seen.Place, Host: seen.Host, Detail: what})
+	return err
+}
+
+// sweepRequests removes what was asked for jobs that have ended.
+func (a *Auditor) sweepRequests(p *auditPass) error {
+	names, err := a.in.FS.List(DirRequests)
+	for _, name := range names {
+		kind, id, _ := strings.Cut(name, "~")
+		if !ValidID(id) || kind != RequestHold && kind != RequestCancel {
+			continue
+		}
+		if !ended(p.found[id]) {
+			continue
+		}
+		// Once more: it may have been put back since, and asked for again.
+		found, lerr := a.in.Locate(id)
+		err = errors.Join(err, lerr)
+		if ended(found) {
+			err = errors.Join(err, a.in.removeName(RequestPath(kind, id)))
+		}
+	}
+	return err
+}
+
+func ended(found []Found) bool {
+	if len(found) == 0 {
+		return false
+	}
+	at := Furthest(found).Place
+	return at == PlaceDone || at == PlaceFailed
+}
