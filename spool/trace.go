@@ -166,12 +166,12 @@ func SortEvents(events []Event) {
 func causal(e Event) [3]int {
 	stage := map[Stage]int{Ingest: 0, Translate: 1, Submit: 2}[e.Stage]
 	switch e.Event {
-	case EvReturned, EvReclaimed, EvRetried, EvUnheld, EvUnparked, EvFailed:
+	case EvReturned, EvReclaimed, EvRetried, EvUnheld, EvUnparked, EvFailed, EvRecovered:
 		return [3]int{e.Gen, stage, 0}
 	}
-	step := map[string]int{EvAccepted: 1, EvRolled: 1, EvDuplicate: 2, EvClaimed: 3, EvSubmitted: 4, EvSealed: 5,
+	step := map[string]int{EvAccepted: 1, EvRolled: 1, EvDuplicate: 2, EvClaimed: 3, EvSubmitted: 4, EvSealed: 4,
 		EvUnclear: 6, EvLost: 6, EvPublished: 7, EvReleased: 7, EvConfirmed: 8, EvRejected: 9, EvHeld: 9,
-		EvParked: 9, EvCancelled: 10, EvDone: 11}[e.Event]
+		EvParked: 9, EvCancelled: 10, EvDone: 11, EvVanished: 12, EvFound: 13}[e.Event]
 	if step == 0 {
 		step = 6
 	}
