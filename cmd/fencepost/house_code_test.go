@@ -106,6 +106,7 @@ func protocol() []string { return []string{"spool", "lease", "submit", "cmd/fenc
 func ownDoors() map[string]string {
 	return map[string]string{
 		"lease/identity.go": "reads who this machine and this process are, once, before there is an Env",
+		"spool/format.go":   "draws the id of a new spool, once, when it is made",
 	}
 }
 
