@@ -183,15 +183,16 @@ func TestHole_2_2_RmdirOfNothing(t *testing.T) {
 	w := memWorld(t)
 	b := w.start("b")
 	w.through(b, jobA, spool.Translate)
-	w.m.At(memfs.Point{View: "b", Kind: memfs.Rmdir, Name: "sealed/a/1", After: true}, func() {
+	var c *spool.Claim
+	w.m.At(memfs.Point{View: "b", Kind: memfs.List, Name: "drafts/a/1", N: 1}, func() {
 		a := w.start("a")
-		c := must(claimIn(a, spool.Translate, jobA))
+		c = must(claimIn(a, spool.Translate, jobA))
 		mustDo(c.Draft(translate(payload(jobA))))
-		must(c.Seal(""))
 	})
 	if did := reclaims(t, b); did.Fenced {
 		t.Error("nothing was taken for a fence")
 	}
+	must(c.Seal(""))
 	if err := w.check(); err != nil {
 		t.Error(err)
 	}

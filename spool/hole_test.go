@@ -2,6 +2,7 @@ package spool_test
 
 import (
 	"errors"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -65,6 +66,35 @@ func TestHole_01_DraftDropped(t *testing.T) {
 			w.ends(t)
 		})
 	}
+}
+
+// TestHole_01_DropWaits: b can't move a's claim, nor finish its sealed
+// submission: neither directory is gone, so a may yet seal. Without "drop waits
+// for both rmdirs" its draft is gone when it does.
+func TestHole_01_DropWaits(t *testing.T) {
+	w := memWorld(t)
+	a, b := w.start("a"), w.start("b")
+	w.through(a, jobA, spool.Translate)
+	w.through(a, jobB, spool.Submit)
+	must(must(claimIn(a, spool.Submit, jobB)).Seal("7"))
+	c := must(claimIn(a, spool.Translate, jobA))
+	mustDo(c.Draft(translate(payload(jobA))))
+	w.m.Inject = func(op memfs.Op) memfs.Verdict {
+		if op.View == "b" && op.Kind == memfs.Rename && strings.HasPrefix(op.From, "claims/") {
+			return memfs.Verdict{Err: syscall.EDQUOT}
+		}
+		return memfs.Verdict{}
+	}
+	did, err := b.Reclaim(silentA, nil)
+	if err == nil || did.Fenced || did.Left == 0 {
+		t.Errorf("reclaimed %+v, %v", did, err)
+	}
+	w.m.Inject = nil
+	must(c.Seal(""))
+	if err := w.check(); err != nil {
+		t.Error(err)
+	}
+	w.ends(t)
 }
 
 // TestHole_01_LateClaim: a is killed in the middle of its claim; the rename
@@ -208,7 +238,8 @@ func TestHole_08_InodeUsedAgain(t *testing.T) {
 	w := newWorld(m)
 	a, b, c := w.start("a"), w.start("b"), w.start("c")
 	m.At(memfs.Point{View: "a", Kind: memfs.Rename, Name: "accept~"}, func() {
-		reclaims(t, b)
+		// The reclaimer b has got as far as this.
+		mustDo(b.FS.Remove("drafts/a/1/new~1~" + jobA + ".xml"))
 		must(w.accept(c, jobA))
 	})
 	_, err := a.Accept(jobA, []byte("other"), func([]byte) (bool, error) { return false, nil })
