@@ -171,7 +171,7 @@ func TestConfigIsChecked(t *testing.T) {
 // Two processes of one host that both get the flock, as twins without an NFS
 // client identifier do: never one epoch, in any interleaving.
 func TestTwinsNeverShareAnEpoch(t *testing.T) {
-	for seed := range uint64(200) {
+	for seed := range uint64(50) {
 		m := memfs.New(memfs.Options{NoTrace: true, SyncExport: true})
 		x := onMem(t, m, seed+1, "a")
 		x.w.Interleave(m)
@@ -200,11 +200,7 @@ func TestTwinsNeverShareAnEpoch(t *testing.T) {
 // Each operation of a start fails, lies or dies in turn: whoever gets a lease
 // has an epoch and directories that are its own; whoever doesn't leaves no lock.
 func TestAcquireSweep(t *testing.T) {
-	pairs := 4000
-	if testing.Short() {
-		pairs = 200
-	}
-	plan := memfs.Plan{Views: []string{"a"}, Pairs: pairs, Stale: true, Late: 1500, Options: memfs.Options{SyncExport: true}}
+	plan := memfs.Plan{Views: []string{"a"}, Pairs: pairs(1000), Stale: true, Late: 1500, Options: memfs.Options{SyncExport: true}}
 	memfs.Sweep(t, plan, func(m *memfs.Mem) error {
 		x := onMem(quiet{t}, m, 0, "a")
 		defer x.w.Close()

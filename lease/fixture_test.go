@@ -2,6 +2,7 @@ package lease_test
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"path"
 	"strconv"
@@ -194,3 +195,17 @@ func (x *fixture) fence(host string, epoch uint64, by string, counter uint64) {
 type quiet struct{ testing.TB }
 
 func (quiet) Cleanup(func()) {}
+
+// thorough makes the sweeps go through all pairs of faults: minutes.
+var thorough = flag.Bool("thorough", false, "sweep all pairs of faults")
+
+// pairs is how many pairs of faults a sweep runs through.
+func pairs(n int) int {
+	switch {
+	case *thorough:
+		return 1 << 20
+	case testing.Short():
+		return n / 10
+	}
+	return n
+}

@@ -259,7 +259,7 @@ func TestFalseFence(t *testing.T) {
 // Each operation of the heartbeat fails once, in any way: the lease goes on. Two
 // in a row, too: the TTL is longer than that.
 func TestHeartbeatSweep(t *testing.T) {
-	plan := memfs.Plan{Views: []string{"a"}, NoDie: true, Pairs: 2000, Options: memfs.Options{SyncExport: true}}
+	plan := memfs.Plan{Views: []string{"a"}, NoDie: true, Pairs: pairs(400), Options: memfs.Options{SyncExport: true}}
 	memfs.Sweep(t, plan, func(m *memfs.Mem) error {
 		x := onMem(quiet{t}, m, 0, "a")
 		defer x.w.Close()
@@ -291,7 +291,7 @@ func TestHeartbeatSweep(t *testing.T) {
 
 // Goodbye under faults: it says so, or fails; never does it keep the lock.
 func TestGoodbyeSweep(t *testing.T) {
-	plan := memfs.Plan{Views: []string{"a"}, NoDie: true, Pairs: 500, Options: memfs.Options{SyncExport: true}}
+	plan := memfs.Plan{Views: []string{"a"}, NoDie: true, Pairs: pairs(500), Options: memfs.Options{SyncExport: true}}
 	memfs.Sweep(t, plan, func(m *memfs.Mem) error {
 		x := onMem(quiet{t}, m, 0, "a")
 		defer x.w.Close()

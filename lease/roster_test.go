@@ -118,7 +118,7 @@ func TestRevokeForgetsThePin(t *testing.T) {
 }
 
 func TestRosterSweep(t *testing.T) {
-	memfs.Sweep(t, memfs.Plan{Views: []string{"x"}, NoDie: true, Pairs: 3000}, func(m *memfs.Mem) error {
+	memfs.Sweep(t, memfs.Plan{Views: []string{"x"}, NoDie: true, Pairs: pairs(800)}, func(m *memfs.Mem) error {
 		f := onMem(quiet{t}, m, 0)
 		defer f.w.Close()
 		p := f.proc("x")

@@ -3,6 +3,7 @@ package lease_test
 import (
 	"fmt"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -429,7 +430,7 @@ func TestObserver(t *testing.T) {
 // ever over, and who is dead will be.
 func TestWatchSweep(t *testing.T) {
 	plan := memfs.Plan{Views: []string{"b"}, Kinds: []string{memfs.Create, memfs.Read, memfs.List, memfs.TryLock, memfs.Unlock},
-		NoDie: true, Pairs: 150, Options: memfs.Options{SyncExport: true, NoTrace: true}}
+		Errnos: []syscall.Errno{syscall.EIO, syscall.ENOENT}, NoDie: true, Pairs: pairs(60), Options: memfs.Options{SyncExport: true, NoTrace: true}}
 	memfs.Sweep(t, plan, func(m *memfs.Mem) error {
 		x := onMem(quiet{t}, m, 0, "a", "b", "c")
 		defer x.w.Close()
@@ -439,12 +440,12 @@ func TestWatchSweep(t *testing.T) {
 			x.mustAcquire(a)
 			x.mustAcquire(c)
 			b = x.start("b")
-			x.w.RunFor(3 * time.Second)
+			x.w.RunFor(2 * time.Second)
 		})
 		a.Kill()
 		x.w.RunFor(5 * time.Second)
 		m.Calm()
-		x.w.RunFor(20 * time.Second)
+		x.w.RunUntil(20*time.Second, func() bool { return len(b.over) > 0 })
 		if _, ok := b.over["a/1"]; !ok || len(b.over) != 1 || b.lease.Valid() != nil {
 			return fmt.Errorf("got over %v, own lease %w", b.over, b.lease.Valid())
 		}
