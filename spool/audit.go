@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"syscall"
 	"time"
 )
 
@@ -77,9 +78,26 @@ func (s *Spool) auditPass() (*auditPass, error) {
 		sc.owned(DirClaims), sc.owned(DirSealed),
 		sc.aside(DirHeld, PlaceHeld), sc.aside(DirParked, PlaceParked), sc.aside(DirFailed, PlaceFailed), sc.done(nil))
 	for id, found := range p.found {
-		p.found[id] = dedupe(found)
+		p.found[id] = s.linked(id, dedupe(found))
 	}
 	return p, err
+}
+
+// linked leaves out accept drafts that aren't what the gate has: those of a
+// duplicate, or of a client that was never answered. They are no place of the
+// job: they would hide that it vanished, or pass for a second copy.
+func (s *Spool) linked(id string, found []Found) []Found {
+	return slices.DeleteFunc(found, func(f Found) bool {
+		if f.Place != PlaceAccepting {
+			return false
+		}
+		draft, derr := s.FS.Identify(f.Path)
+		gate, gerr := s.FS.Identify(GatePath(id))
+		if isErr(derr, syscall.ENOENT, syscall.ESTALE) {
+			return true // it went on since
+		}
+		return derr == nil && gerr == nil && draft != gate
+	})
 }
 
 func (p *auditPass) suspects() (vanished, duplicated, ungated []string) {
@@ -106,14 +124,18 @@ func (p *auditPass) suspects() (vanished, duplicated, ungated []string) {
 // twice says whether a job has two files that aren't a sealed translation and
 // what it published: those are one job between publish and retire.
 func twice(found []Found) bool {
-	n := 0
+	before, after, sealed := 0, 0, 0
 	for _, f := range found {
-		if f.Place == PlaceSealed && f.Name.Stage == Translate && len(found) > 1 {
-			continue
+		switch {
+		case f.Name.Stage == Submit:
+			after++
+		case f.Place == PlaceSealed:
+			sealed++
+		default:
+			before++
 		}
-		n++
 	}
-	return n > 1
+	return before+sealed > 1 || after > 1 || before > 0 && after > 0
 }
 
 // settle keeps the suspects that a later pass didn't clear. A job that was seen

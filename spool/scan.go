@@ -199,7 +199,11 @@ func (sc *scan) done(want func(bucket string) bool) error {
 // Accepted lists the ids that passed the gate.
 func (s *Spool) Accepted(visit func(id string)) error {
 	sc := &scan{s: s}
-	buckets, err := sc.list(DirGate)
+	// Made by init, never removed: without it this is not the spool.
+	buckets, err := s.FS.List(DirGate)
+	if err != nil {
+		return fmt.Errorf("list: %w", err)
+	}
 	for _, b := range buckets {
 		names, lerr := sc.list(path.Join(DirGate, b))
 		err = errors.Join(err, lerr)
