@@ -135,9 +135,10 @@ func (d *demo) story(ctx context.Context) error {
 		return err
 	}
 	d.say("3. In the middle of the work host a is killed (kill -9). Its claims go on at host b.")
-	if err := d.watch(ctx, func(c counts) bool { return c.ran >= d.jobs/4 }); err != nil {
+	if err := d.watch(ctx, func(c counts) bool { return c.ran >= d.jobs/5 }); err != nil {
 		return err
 	}
+	d.untilBusy(ctx, "a")
 	d.kill("a")
 	if err := d.watch(ctx, func(c counts) bool { return c.ran == d.jobs }); err != nil {
 		return err
@@ -363,6 +364,18 @@ func (d *demo) interesting() string {
 		}
 	}
 	return best
+}
+
+// untilBusy waits a while for the host to have work in its hands, so that there
+// is something to take over.
+func (d *demo) untilBusy(ctx context.Context, host string) {
+	for end := time.Now().Add(3 * time.Second); time.Now().Before(end) && ctx.Err() == nil; time.Sleep(time.Millisecond) {
+		busy := false
+		_ = d.sp.ScanOwned(func(f spool.Found) { busy = busy || f.Name.Host == host })
+		if busy {
+			return
+		}
+	}
 }
 
 func (d *demo) kill(host string) {

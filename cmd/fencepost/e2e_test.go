@@ -275,6 +275,20 @@ func lines(t *testing.T, file string) map[string]int {
 	return n
 }
 
+// eventually waits until nothing is wrong any more.
+func eventually(t *testing.T, limit time.Duration, wrong func() string) {
+	t.Helper()
+	for end := time.Now().Add(limit); ; time.Sleep(300 * time.Millisecond) {
+		what := wrong()
+		if what == "" {
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatalf("after %s: %s", limit, what)
+		}
+	}
+}
+
 func wantEachOnce(t *testing.T, ids []string, log string) {
 	t.Helper()
 	got := lines(t, log)

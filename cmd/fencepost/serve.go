@@ -248,8 +248,9 @@ func (d *daemon) run(ctx context.Context, sp *spool.Spool) error {
 	if own != nil && !errors.Is(own, context.Canceled) && err == nil {
 		err = own
 	}
-	if errors.Is(err, lease.ErrRefused) {
-		d.recordIntruder(sp, err)
+	var refused *lease.RefusedError
+	if errors.As(err, &refused) {
+		d.recordIntruder(sp, refused.Reason)
 	}
 	return err
 }
@@ -258,6 +259,7 @@ func (d *daemon) newServer(sp *spool.Spool) (*ingest.Server, error) {
 	l := d.cfg.Limits
 	return ingest.New(ingest.Config{Backend: &backend{node: d.node, sp: sp}, Host: d.id.Host, SpoolID: sp.ID,
 		Software: "fencepost/" + version(), MaxConns: l.Connections, Window: l.Window, MaxJob: int(l.Job),
+		MaxPerAddr: l.PerAddress, Memory: int64(l.Memory),
 		Handshake: l.HandshakeTimeout.Duration, Idle: l.IdleTimeout.Duration, Frame: l.FrameTimeout.Duration,
 		Write: l.WriteTimeout.Duration, Retention: d.cfg.Retention.Duration, Log: d.log})
 }
@@ -277,10 +279,10 @@ func (d *daemon) sayReady(epoch uint64, again bool) {
 	d.log.Info().Uint64("epoch", epoch).Str("spool", d.cfg.Spool).Msg("ready")
 }
 
-func (d *daemon) recordIntruder(sp *spool.Spool, why error) {
+func (d *daemon) recordIntruder(sp *spool.Spool, why string) {
 	ctx, cancel := context.WithTimeout(context.Background(), d.cfg.Timeout.Duration)
 	defer cancel()
-	if err := lease.RecordIntruder(ctx, sp.Env, d.id, why.Error()); err != nil {
+	if err := lease.RecordIntruder(ctx, sp.Env, d.id, why); err != nil {
 		d.log.Error().Err(err).Msg("record this refusal on the spool")
 	}
 }
