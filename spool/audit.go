@@ -78,7 +78,9 @@ func (s *Spool) auditPass() (*auditPass, error) {
 		sc.owned(DirClaims), sc.owned(DirSealed),
 		sc.aside(DirHeld, PlaceHeld), sc.aside(DirParked, PlaceParked), sc.aside(DirFailed, PlaceFailed), sc.done(nil))
 	for id, found := range p.found {
-		p.found[id] = s.linked(id, dedupe(found))
+		if p.found[id] = s.linked(id, dedupe(found)); len(p.found[id]) == 0 {
+			delete(p.found, id)
+		}
 	}
 	return p, err
 }

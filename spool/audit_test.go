@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"fencepost/spool"
+	"fencepost/spool/vfs/memfs"
 )
 
 // audit is a balance, counted by a host that does nothing else.
@@ -99,6 +100,19 @@ func TestAuditFinds(t *testing.T) {
 				t.Errorf("the balance isn't one: %+v", b)
 			}
 		})
+	}
+}
+
+// TestAuditDraftGoesOn: an accept goes on while an audit looks at its draft.
+func TestAuditDraftGoesOn(t *testing.T) {
+	w := memWorld(t)
+	a := w.start("a")
+	must(a.FS.Create("drafts/a/1/accept~9~"+jobB+".xml", payload(jobB)))
+	w.m.At(memfs.Point{View: "auditor", Kind: memfs.Identify}, func() {
+		mustDo(a.FS.Remove("drafts/a/1/accept~9~" + jobB + ".xml"))
+	})
+	if b := w.audit(t); !b.OK() || len(b.Ungated) > 0 {
+		t.Errorf("%+v", b)
 	}
 }
 

@@ -34,3 +34,6 @@ func (j *Journal) Waiting() int {
 	defer j.mu.Unlock()
 	return len(j.waiters)
 }
+
+// Seen is how many names of entries that came back a queue remembers.
+func (q *Queue) Seen() int { return len(q.seen) }
