@@ -13,7 +13,18 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"fencepost": main})
+	testscript.Main(tidy{m}, map[string]func(){"fencepost": main})
+}
+
+// tidy removes the binary that the end-to-end tests built.
+type tidy struct{ *testing.M }
+
+func (m tidy) Run() int {
+	code := m.M.Run()
+	if built.path != "" {
+		_ = os.RemoveAll(filepath.Dir(built.path))
+	}
+	return code
 }
 
 // TestScripts runs the program as a person would. Each script says what it
