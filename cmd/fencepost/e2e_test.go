@@ -36,6 +36,7 @@ func binary(t *testing.T) string {
 			built.err = err
 			return
 		}
+		built.err = os.Setenv("FENCEPOST_TEST_BUILT", dir) // TestMain removes it
 		built.path = filepath.Join(dir, "fencepost")
 		out, err := exec.Command("go", "build", "-o", built.path, ".").CombinedOutput()
 		if err != nil {

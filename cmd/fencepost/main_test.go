@@ -16,13 +16,17 @@ func TestMain(m *testing.M) {
 	testscript.Main(tidy{m}, map[string]func(){"fencepost": main})
 }
 
-// tidy removes the binary that the end-to-end tests built.
+// builtVar tells where the end-to-end tests, in a package of their own, built
+// the binary.
+const builtVar = "FENCEPOST_TEST_BUILT"
+
+// tidy removes that binary.
 type tidy struct{ *testing.M }
 
 func (m tidy) Run() int {
 	code := m.M.Run()
-	if built.path != "" {
-		_ = os.RemoveAll(filepath.Dir(built.path))
+	if dir := os.Getenv(builtVar); dir != "" {
+		_ = os.RemoveAll(dir)
 	}
 	return code
 }
