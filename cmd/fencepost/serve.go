@@ -169,6 +169,7 @@ func (d *daemon) nodeConfig(sp *spool.Spool, dir string) (node.Config, error) {
 	c := d.cfg
 	opt := submit.DefaultOptions()
 	opt.Workers, opt.Poll = c.Workers, c.Poll.Duration
+	opt.ProbeEvery, opt.SweepEvery = c.Cluster.ProbeEvery.Duration, c.Cluster.SweepEvery.Duration
 	opt.MaxPoll = max(2*time.Second, opt.Poll)
 	cfg := node.Config{Env: sp.Env, Spool: sp, Identity: d.id, Heartbeat: c.Heartbeat.Duration, TTL: c.Lease.Duration,
 		Workers: c.Workers, Poll: c.Poll.Duration, MaxPoll: opt.MaxPoll, ClaimMax: c.ClaimMax.Duration,

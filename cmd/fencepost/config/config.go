@@ -54,7 +54,10 @@ type Limits struct {
 
 // Cluster says where jobs go.
 type Cluster struct {
-	Name    string  `toml:"name" flag:"cluster" shared:"yes" help:"local, command or slurm"`
+	Name       string   `toml:"name" flag:"cluster" shared:"yes" help:"local, command or slurm"`
+	ProbeEvery Duration `toml:"probe_every" help:"time between two looks whether this host can submit"`
+	SweepEvery Duration `toml:"sweep_every" help:"time between two looks for held jobs that nobody will release"`
+
 	Command Command `toml:"command"`
 	Slurm   Slurm   `toml:"slurm"`
 	Local   Local   `toml:"local"`
@@ -120,7 +123,7 @@ func Default() Config {
 			HandshakeTimeout: Duration{10 * time.Second}, IdleTimeout: Duration{5 * time.Minute},
 			FrameTimeout: Duration{10 * time.Second}, WriteTimeout: Duration{10 * time.Second}},
 		Cluster: Cluster{
-			Name: "local",
+			Name: "local", ProbeEvery: Duration{time.Minute}, SweepEvery: Duration{time.Minute},
 			Command: Command{KeyWindow: Duration{24 * time.Hour}, ConfirmAfter: Duration{7 * time.Second},
 				SubmitTimeout: Duration{30 * time.Second}, ReleaseTimeout: Duration{30 * time.Second},
 				CancelTimeout: Duration{30 * time.Second}, FindTimeout: Duration{time.Minute}, ProbeTimeout: Duration{30 * time.Second}},

@@ -173,6 +173,8 @@ func (l *Limits) check(k *checker) {
 
 func (c *Cluster) check(k *checker) {
 	k.word("cluster.name", c.Name, backends...)
+	k.duration("cluster.probe_every", c.ProbeEvery, 100*time.Millisecond, time.Hour)
+	k.duration("cluster.sweep_every", c.SweepEvery, 100*time.Millisecond, time.Hour)
 	c.Command.check(k, c.Name == "command")
 	s := &c.Slurm
 	k.word("cluster.slurm.guard", s.Guard, "strict", "lenient", "off")
