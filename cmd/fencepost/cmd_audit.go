@@ -14,12 +14,16 @@ import (
 
 func newAuditCmd(g *globals) *cobra.Command {
 	var wait config.Duration
+	recover, dry := false, false
 	cmd := &cobra.Command{
 		Use:   "audit",
 		Short: "Prove that no job is lost or doubled",
 		Long: "audit counts names on disk, nothing else: accepted = accepting + waiting + claimed + sealed +\n" +
 			"held + parked + failed + done (+ handed over). A job that seems to be nowhere or twice is looked\n" +
-			"for twice more, --wait apart. Exit 5 if the difference isn't 0, or a job vanished or is doubled.",
+			"for twice more, --wait apart. Exit 5 if the difference isn't 0, or a job vanished or is doubled.\n\n" +
+			"With --recover, each vanished job enters its first stage again, as a copy of what the gate keeps,\n" +
+			"unless the configured cluster, asked first, knows it. One that had passed the exit gate may have\n" +
+			"been submitted: its copy is parked, and the alarm stays until a person decides (unpark --copy).",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := g.config(cmd)
@@ -30,9 +34,15 @@ func newAuditCmd(g *globals) *cobra.Command {
 			if cmd.Flags().Changed("wait") {
 				apart = wait.Duration
 			}
+			if recover {
+				return g.auditRecover(cmd, apart, dry)
+			}
 			return g.audit(cmd, apart)
 		},
 	}
+	cmd.Flags().BoolVar(&recover, "recover", false, "enter copies of vanished jobs again")
+	cmd.Flags().BoolVar(&dry, "dry-run", false, "with --recover: only say what would be done")
+	g.bind(cmd, "host", "cluster.name")
 	cmd.Flags().TextVar(&wait, "wait", config.Duration{}, "`DURATION` between the looks for a suspect (default a lease time)")
 	cmd.Flags().Lookup("wait").DefValue = ""
 	return cmd
@@ -46,6 +56,11 @@ func (g *globals) audit(cmd *cobra.Command, apart time.Duration) error {
 	if err := g.print("audit", b, func(o *show.Out) { printBalance(o, b) }); err != nil {
 		return err
 	}
+	return unbalanced(b)
+}
+
+// unbalanced is the verdict on a balance.
+func unbalanced(b spool.Balance) error {
 	if b.OK() {
 		return nil
 	}

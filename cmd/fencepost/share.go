@@ -204,3 +204,25 @@ func (f watchedFS) TryLock(name string) (vfs.Lock, error) {
 	defer f.w.begin("lock", name)()
 	return f.FS.TryLock(name)
 }
+
+func (f watchedFS) OpenLog(name string) (vfs.Log, error) {
+	defer f.w.begin("open", name)()
+	log, err := f.FS.OpenLog(name)
+	return watchedLog{log, f.w, name}, err
+}
+
+type watchedLog struct {
+	vfs.Log
+	w    *watch
+	name string
+}
+
+func (l watchedLog) Append(data []byte) error {
+	defer l.w.begin("append to", l.name)()
+	return l.Log.Append(data)
+}
+
+func (l watchedLog) Sync() error {
+	defer l.w.begin("sync", l.name)()
+	return l.Log.Sync()
+}
