@@ -160,9 +160,13 @@ func (c *Claim) ParkCopy(reason string) error {
 }
 
 // Once passes the exit gate: Done = this entry, now or on an earlier try; Taken
-// = a second copy of the job, which must never be submitted.
+// = a second copy of the job, which must never be submitted. Gone, with ErrLost:
+// the claim isn't ours any more.
 func (c *Claim) Once() (Verdict, error) {
 	id, err := c.in.FS.Identify(c.path)
+	if isErr(err, syscall.ENOENT, syscall.ESTALE) {
+		return Gone, errors.Join(ErrLost, c.in.checkFenced(c.in.claims()), err)
+	}
 	if err != nil {
 		return Unknown, err
 	}
