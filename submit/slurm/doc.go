@@ -3,10 +3,8 @@
 //
 // A job is submitted held, under the name and with the token as comment that
 // section 8 of the design checks before every act, and is released by id. What
-// sbatch gets on its standard input is a small sh script made here. On the
-// compute node it passes the guard, if there is one, then becomes the job: the
-// job's own script under its own interpreter, or its command, with the job's
-// environment and arguments verbatim.
+// sbatch gets on its standard input is a small sh script (package batch) that
+// becomes the job on the compute node.
 //
 // Guarantees: no shell on this side, and nothing of a job is ever a word that a
 // shell on the other side would interpret. No SBATCH_*, SLURM_*, SQUEUE_*,
@@ -15,9 +13,7 @@
 // job's script are not read: the job document says what a job asks for. A
 // listing is complete or an error. Cancel spares what isn't held.
 //
-// Assumes: names of jobs and comments come back verbatim (the probe checks it);
-// sh, env, mktemp, rm and, for the guard, ln, mkdir, hostname and a test that
-// knows -ef on the compute nodes, as on every GNU or busybox system.
+// Assumes: names of jobs and comments come back verbatim (the probe checks it).
 //
 // Does not: make sure of anything at the scheduler. Slurm saves its state every
 // 5 s: after a crash a job is forgotten, its id given to another, a released

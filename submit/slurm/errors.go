@@ -14,6 +14,7 @@ import (
 // killed before its next try: otherwise the outcome would be unknown.
 var refusals = []string{
 	"sleeping and retrying",     // the job limit
+	"disabled, retrying",        // "Job creation temporarily ..."
 	"cannot stat file",          // no slurm.conf: up to 60 s
 	"DNS SRV lookup failed",     // the same
 	"_fetch_child: failed to",   // the same, from a controller
@@ -37,6 +38,7 @@ var outcomes = []struct {
 }{
 	// Surely not accepted, nobody's fault.
 	{"sleeping and retrying", submit.Unavailable},
+	{"disabled, retrying", submit.Unavailable},
 	{"Unable to contact slurm controller (connect failure)", submit.Unavailable},
 	{"Resource temporarily unavailable", submit.Unavailable},
 	{"SubmitJobLimit", submit.Unavailable}, // AssocMaxSubmitJobLimit and its like, before "Job violates ..."
@@ -132,27 +134,4 @@ func notStarted(op string, err error) error {
 		e.Outcome = submit.Unavailable
 	}
 	return e
-}
-
-// only says whether a program that exited by itself complained of nothing but
-// benign things.
-func only(r run.Result, benign []string) bool {
-	if r.Stopped != nil || r.Signal != 0 {
-		return false
-	}
-	said := false
-	for line := range strings.Lines(string(r.Stderr)) {
-		if strings.TrimSpace(line) == "" {
-			continue
-		}
-		ok := false
-		for _, b := range benign {
-			ok = ok || strings.Contains(line, b)
-		}
-		if !ok {
-			return false
-		}
-		said = true
-	}
-	return said
 }

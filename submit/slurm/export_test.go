@@ -31,7 +31,7 @@ func Judge(status int, stderr string) submit.Outcome {
 // Wrapper makes a batch script.
 func (c *Cluster) Wrapper(job codec.Job, r submit.Request) (string, error) {
 	r.Record.Job = job
-	return c.wrapper(r)
+	return c.batch.Make(r)
 }
 
 // UnitSep and RecordEnd are what squeue is told to print.

@@ -3,6 +3,7 @@ package slurm
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"os/user"
@@ -12,19 +13,20 @@ import (
 	"time"
 
 	"fencepost/submit"
+	"fencepost/submit/internal/batch"
 	"fencepost/submit/internal/probe"
 	"fencepost/submit/internal/run"
 	"fencepost/submit/internal/word"
 )
 
 // Guard says what a job does that finds that it has been started before.
-type Guard string
+type Guard = batch.Guard
 
-// The guards. See the design, section 8, point 7.
+// The guards.
 const (
-	GuardOff     Guard = "off"
-	GuardLenient Guard = "lenient" // the same cluster id may start again: requeued after a node's failure
-	GuardStrict  Guard = "strict"  // one start, whatever happens
+	GuardOff     = batch.Off
+	GuardLenient = batch.Lenient
+	GuardStrict  = batch.Strict
 )
 
 // Config is how Slurm is used here. Zero values are defaults.
@@ -57,12 +59,10 @@ func (c *Config) fill() error {
 	if c.Guard == "" {
 		c.Guard = GuardOff
 	}
-	switch {
-	case !slices.Contains([]Guard{GuardOff, GuardLenient, GuardStrict}, c.Guard):
-		return errors.New("slurm backend: guard is strict, lenient or off, not " + string(c.Guard))
-	case c.Guard != GuardOff && !filepath.IsAbs(c.SpoolRoot):
-		return errors.New("slurm backend: the guard needs the spool's path on the compute nodes")
-	case c.Workdir != "" && !filepath.IsAbs(c.Workdir):
+	if err := c.Guard.Check(c.SpoolRoot); err != nil {
+		return fmt.Errorf("slurm backend: %w", err)
+	}
+	if c.Workdir != "" && !filepath.IsAbs(c.Workdir) {
 		return errors.New("slurm backend: work directory must be absolute")
 	}
 	if c.Workdir == "" {
@@ -89,6 +89,7 @@ const releaseChunk = 200
 // Cluster is a Slurm.
 type Cluster struct {
 	cfg   Config
+	batch batch.Maker
 	probe probe.Prober
 }
 
@@ -99,7 +100,7 @@ func New(cfg Config) (*Cluster, error) {
 	if err := cfg.fill(); err != nil {
 		return nil, err
 	}
-	return &Cluster{cfg: cfg, probe: probe.Prober{Prefix: cfg.NamePrefix, Spool: cfg.SpoolID,
+	return &Cluster{cfg: cfg, batch: batch.Maker{IDVar: "SLURM_JOB_ID", Guard: cfg.Guard, SpoolRoot: cfg.SpoolRoot}, probe: probe.Prober{Prefix: cfg.NamePrefix, Spool: cfg.SpoolID,
 		Host: cfg.Host, Epoch: cfg.Epoch}}, nil
 }
 
@@ -134,7 +135,7 @@ func (c *Cluster) Pin(ctx context.Context) (map[string]string, error) {
 // Submit runs sbatch. Only an exit status of 0 with an id is success, whatever
 // stands on standard error.
 func (c *Cluster) Submit(ctx context.Context, r submit.Request) (string, error) {
-	text, err := c.wrapper(r)
+	text, err := c.batch.Make(r)
 	if err != nil {
 		return "", &submit.Error{Outcome: submit.Rejected, Op: "sbatch", Err: err}
 	}
@@ -227,7 +228,7 @@ func (c *Cluster) call(ctx context.Context, op string, benign []string, argv ...
 	if err != nil {
 		return nil, notStarted(op, err)
 	}
-	if res.OK() || len(benign) > 0 && only(res, benign) {
+	if res.OK() || res.Said(benign...) {
 		return res.Stdout, nil
 	}
 	return nil, callError(op, res)

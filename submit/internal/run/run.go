@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os/exec"
 	"slices"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -43,6 +44,25 @@ type Result struct {
 
 // OK says whether the program ended by itself with status 0.
 func (r Result) OK() bool { return r.Code == 0 && r.Stopped == nil }
+
+// Said tells whether the program exited by itself and said something, every
+// line of which, on either stream, has one of the given words in it.
+func (r Result) Said(words ...string) bool {
+	if r.Stopped != nil || r.Signal != 0 {
+		return false
+	}
+	said := false
+	for line := range strings.Lines(string(r.Stdout) + "\n" + string(r.Stderr)) {
+		if strings.TrimSpace(line) == "" {
+			continue
+		}
+		if !slices.ContainsFunc(words, func(w string) bool { return strings.Contains(line, w) }) {
+			return false
+		}
+		said = true
+	}
+	return said
+}
 
 // Why tells in words how the program ended.
 func (r Result) Why() string {

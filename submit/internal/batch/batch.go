@@ -1,4 +1,18 @@
-package slurm
+// Package batch makes the sh script that a scheduler gets in place of a job. On
+// the compute node it passes the guard, if there is one, then becomes the job:
+// the job's own script under its own interpreter, or its command, with the
+// job's environment and arguments verbatim.
+//
+// Guarantees: nothing of a job is a word that sh, or a scheduler that looks for
+// directives in the script, would interpret. No line of it ends in a carriage
+// return. The script leaves no files behind.
+//
+// Assumes: sh, env, mktemp, rm and, for the guard, ln, ls, mkdir, cp, sed, sync,
+// hostname and a test that knows -ef on the compute nodes, as on every GNU or
+// busybox system.
+//
+// Does not: limit anything; schedulers do.
+package batch
 
 import (
 	"errors"
@@ -6,67 +20,56 @@ import (
 	"maps"
 	"path"
 	"slices"
-	"strconv"
 	"strings"
 
 	"fencepost/codec"
 	"fencepost/spool"
 	"fencepost/submit"
 	"fencepost/submit/internal/script"
-	"fencepost/submit/internal/word"
 )
 
-// Exit statuses of the wrapper itself.
+// Exit statuses of the script itself.
 const (
 	exitRefused = 113 // by the guard
 	exitBroken  = 126 // the node can't run the job: no room for its script
 )
 
-// sbatch is the argv of a submission. Every value stands behind "=", so that
-// none can be taken for an option.
-func (c *Cluster) sbatch(r submit.Request) ([]string, error) {
-	if !word.Plain(r.Name) || len(r.Name) > 200 {
-		return nil, fmt.Errorf("job name %q is not fit for Slurm", r.Name)
+// Guard says what a job does that finds that it has been started before.
+type Guard string
+
+// The guards. See the design, section 8, point 7.
+const (
+	Off     Guard = "off"
+	Lenient Guard = "lenient" // the same cluster id may start again: requeued after a node's failure
+	Strict  Guard = "strict"  // one start, whatever happens
+)
+
+// Check refuses other words, and a guard without the spool's absolute path.
+func (g Guard) Check(spoolRoot string) error {
+	switch {
+	case !slices.Contains([]Guard{Off, Lenient, Strict}, g):
+		return fmt.Errorf("guard is strict, lenient or off, not %q", string(g))
+	case g != Off && !path.IsAbs(spoolRoot):
+		return errors.New("the guard needs the spool's path on the compute nodes")
 	}
-	if strings.ContainsAny(r.Token, " \t\r\n|\x1e\x1f") || r.Token == "" {
-		return nil, errors.New("token is not one word")
-	}
-	job := r.Record.Job
-	argv := []string{"sbatch", "--parsable", "--hold", "--no-requeue", "--export=NONE",
-		"--job-name=" + r.Name, "--comment=" + r.Token, "--chdir=" + c.workdir(job)}
-	if c.cfg.Output != "" {
-		argv = append(argv, "--output="+c.cfg.Output)
-	}
-	if job.Queue != "" {
-		argv = append(argv, "--partition="+job.Queue)
-	}
-	if n := job.Resources.CPUs; n > 0 {
-		argv = append(argv, "--cpus-per-task="+strconv.Itoa(n))
-	}
-	if n := job.Resources.MemoryMB; n > 0 {
-		argv = append(argv, "--mem="+strconv.FormatInt(n, 10)+"M")
-	}
-	if n := job.Resources.TimeLimitSeconds; n > 0 {
-		argv = append(argv, fmt.Sprintf("--time=%d-%02d:%02d:%02d", n/86400, n/3600%24, n/60%60, n%60))
-	}
-	return append(argv, c.cfg.Args...), nil
+	return nil
 }
 
-func (c *Cluster) workdir(job codec.Job) string {
-	if job.Workdir != "" {
-		return job.Workdir
-	}
-	return c.cfg.Workdir
+// Maker makes scripts for one scheduler.
+type Maker struct {
+	IDVar     string // the variable in which the scheduler gives a job its id
+	Guard     Guard
+	SpoolRoot string // the spool's path on compute nodes; for the guard
 }
 
-// wrapper makes the batch script. sbatch looks for #SBATCH lines up to the
-// first command, and refuses a script with a carriage return before a newline
+// Make makes the script of a job. sbatch looks for #SBATCH lines up to the first
+// command, and refuses a script with a carriage return before a newline
 // anywhere: so the first command comes at once, and carriage returns are put
 // together on the node.
-func (c *Cluster) wrapper(r submit.Request) (string, error) {
+func (m Maker) Make(r submit.Request) (string, error) {
 	job := r.Record.Job
 	var b strings.Builder
-	fmt.Fprintf(&b, "#!/bin/sh\nfp_path=${PATH-/usr/bin:/bin} PATH=/usr/bin:/bin fp_cr=$(printf '\\r')\n")
+	fmt.Fprintf(&b, "#!/bin/sh\nfp_path=${PATH-/usr/bin:/bin} PATH=/usr/bin:/bin fp_cr=$(printf '\\r') fp_id=$%s\n", m.IDVar)
 	b.WriteString("fp_die() { printf 'fencepost: %s\\n' \"$2\" >&2; exit \"$1\"; }\n")
 	argv := slices.Concat(job.Command, job.Args)
 	if job.Script != "" {
@@ -80,9 +83,9 @@ func (c *Cluster) wrapper(r submit.Request) (string, error) {
 	if len(argv) == 0 {
 		return "", errors.New("job has neither script nor command")
 	}
-	c.guard(&b, r)
+	m.guard(&b, r)
 	fmt.Fprintf(&b, "PATH=$fp_path\nexec /usr/bin/env FENCEPOST_JOB_ID=%s FENCEPOST_TOKEN=%s FENCEPOST_SPOOL_ID=%s \\\n"+
-		"\tFENCEPOST_CLUSTER_ID=\"$SLURM_JOB_ID\"", quote(r.Key), quote(r.Token), quote(r.SpoolID))
+		"\tFENCEPOST_CLUSTER_ID=\"$fp_id\"", quote(r.Key), quote(r.Token), quote(r.SpoolID))
 	for _, k := range slices.Sorted(maps.Keys(job.Env)) {
 		fmt.Fprintf(&b, " \\\n\t%s", quote(k+"="+job.Env[k]))
 	}
@@ -106,7 +109,7 @@ exec 9<"$fp_tmp" &&
 rm -f "$fp_tmp" || fp_die %d "no room for the job's script"
 `
 
-// quote quotes for sh, and hides carriage returns from sbatch.
+// quote quotes for sh, and hides carriage returns.
 func quote(s string) string {
 	return strings.ReplaceAll(script.Quote(s), "\r", `'"$fp_cr"'`)
 }
@@ -115,14 +118,14 @@ func quote(s string) string {
 // started/BUCKET/ID. It is decided by the identity of the two names, never by
 // the answer of ln, whose reply may be lost. The canary needs none: it never
 // runs, and its key isn't a job's.
-func (c *Cluster) guard(b *strings.Builder, r submit.Request) {
-	if id, err := codec.CanonicalID(r.Key); c.cfg.Guard == GuardOff || err != nil || id != r.Key {
+func (m Maker) guard(b *strings.Builder, r submit.Request) {
+	if id, err := codec.CanonicalID(r.Key); m.Guard == Off || err != nil || id != r.Key {
 		return
 	}
-	name := path.Join(c.cfg.SpoolRoot, spool.StartedPath(r.Key))
+	name := path.Join(m.SpoolRoot, spool.StartedPath(r.Key))
 	lenient := "false"
-	if c.cfg.Guard == GuardLenient {
-		lenient = `[ "$(sed -n 's/^cluster_id=//p' "$fp_link")" = "$SLURM_JOB_ID" ]`
+	if m.Guard == Lenient {
+		lenient = `[ "$(sed -n 's/^cluster_id=//p' "$fp_link")" = "$fp_id" ]`
 	}
 	fmt.Fprintf(b, guardPart, quote(name), quote(path.Dir(name)), quote(r.Key), quote(r.Token), lenient, exitRefused)
 }
@@ -130,13 +133,13 @@ func (c *Cluster) guard(b *strings.Builder, r submit.Request) {
 // guardPart has the words link, directory, key, token, condition of the lenient
 // guard, exit status. ls makes an NFS client look afresh.
 const guardPart = `fp_link=%[1]s fp_dir=%[2]s
-fp_who="$SLURM_JOB_ID.$(hostname).$$"
+fp_who="$fp_id.$(hostname).$$"
 fp_own="$fp_dir/."%[3]s"~$fp_who"
 fp_starts() {
 	fp_try=0
 	while [ $fp_try -lt 5 ]; do
 		[ -d "$fp_dir" ] || mkdir "$fp_dir" 2>/dev/null
-		[ -e "$fp_own" ] || printf 'job=%%s\ntoken=%%s\ncluster_id=%%s\nstart=%%s\n' %[3]s %[4]s "$SLURM_JOB_ID" "$fp_who" >"$fp_own"
+		[ -e "$fp_own" ] || printf 'job=%%s\ntoken=%%s\ncluster_id=%%s\nstart=%%s\n' %[3]s %[4]s "$fp_id" "$fp_who" >"$fp_own"
 		ln "$fp_own" "$fp_link" 2>/dev/null
 		ls "$fp_dir" >/dev/null 2>&1
 		if [ "$fp_own" -ef "$fp_link" ]; then
