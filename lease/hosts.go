@@ -2,6 +2,7 @@ package lease
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -168,7 +169,7 @@ func Look(ctx context.Context, e env.Env, wait time.Duration) ([]HostState, erro
 	longest := time.Duration(0)
 	for _, g := range seen {
 		if g.waits() {
-			longest = max(longest, lookBeats*g.Record.Interval)
+			longest = max(longest, lookBeats*cmp.Or(g.Record.Interval, DefaultHeartbeat))
 		}
 	}
 	if wait == 0 {
@@ -210,12 +211,13 @@ type glimpse struct {
 	moved      bool
 	changed    time.Duration
 	fenced     string
+	torn       bool // caught in the middle of a write, perhaps
 	unreadable error
 }
 
 // waits: only another read can tell whether it lives.
 func (g *glimpse) waits() bool {
-	return g.Seen && !g.Record.Goodbye && g.fenced == "" && !g.moved
+	return (g.Seen && !g.Record.Goodbye || g.torn) && g.fenced == "" && !g.moved
 }
 
 func (g *glimpse) again(fs vfs.FS, now time.Duration) {
@@ -225,7 +227,7 @@ func (g *glimpse) again(fs vfs.FS, now time.Duration) {
 	}
 	g.raw, g.moved, g.changed = data, true, now
 	if r, err := DecodeRecord(data); err == nil {
-		g.Record = r
+		g.Record, g.Seen = r, true
 	}
 }
 
@@ -270,6 +272,7 @@ func (g *glimpse) first(f files) {
 		g.Record, err = DecodeRecord(g.raw)
 		g.Seen = err == nil
 	}
+	g.torn = errors.Is(err, ErrTorn) && len(g.raw) > 0
 	// Nothing, or nothing whole yet: it never got as far as a heartbeat.
 	if err != nil && !notThere(err) && !errors.Is(err, ErrTorn) {
 		g.unreadable = err

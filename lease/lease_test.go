@@ -126,27 +126,64 @@ func TestHungWrite(t *testing.T) {
 	}
 }
 
-// A stopped process finds out as soon as it goes on, before it renews.
+// A stopped process finds out as soon as it goes on, before it renews, whichever
+// of its tasks runs first.
 func TestStoppedProcess(t *testing.T) {
-	x := newFixture(t, 0, "a")
-	p := x.proc("a")
-	l := x.mustAcquire(p)
-	x.w.RunFor(3 * time.Second)
-	p.Stop()
-	x.w.RunFor(25 * time.Second)
-	before := x.record("a").Counter
-	p.Continue()
-	if err := l.Valid(); !errors.Is(err, lease.ErrLost) {
-		t.Errorf("got %v, want %v at once", err, lease.ErrLost)
+	for seed := range uint64(20) {
+		x := newFixture(t, seed, "a")
+		p := x.proc("a")
+		l := x.mustAcquire(p)
+		x.w.RunFor(3 * time.Second)
+		p.Stop()
+		x.w.RunFor(25 * time.Second)
+		before := x.record("a").Counter
+		p.Continue()
+		if seed%2 == 0 {
+			if err := l.Valid(); !errors.Is(err, lease.ErrLost) {
+				t.Errorf("got %v, want %v at once", err, lease.ErrLost)
+			}
+		}
+		x.w.RunFor(10 * time.Second)
+		if after := x.record("a").Counter; after != before {
+			t.Errorf("seed %d: the counter went on from %d to %d", seed, before, after)
+		}
+		if lock, err := x.admin.FS().TryLock(spool.LockPath("a")); err != nil {
+			t.Errorf("it still holds its lock: %v", err)
+		} else {
+			_ = lock.Unlock()
+		}
 	}
-	x.w.RunFor(10 * time.Second)
-	if after := x.record("a").Counter; after != before {
-		t.Errorf("the counter went on from %d to %d", before, after)
-	}
-	if lock, err := x.admin.FS().TryLock(spool.LockPath("a")); err != nil {
-		t.Errorf("it still holds its lock: %v", err)
-	} else {
-		_ = lock.Unlock()
+}
+
+// Stopped in a write that was begun in time, and works: there was a moment in
+// which nothing was proven, so the lease is over, though that write is young.
+func TestStoppedInAWrite(t *testing.T) {
+	for seed := range uint64(20) {
+		x := newFixture(t, seed, "a")
+		p := x.proc("a")
+		l := x.mustAcquire(p)
+		fails, stopped := false, false
+		x.m.Inject = func(op memfs.Op) memfs.Verdict {
+			if op.Kind != memfs.RecordWrite || !fails {
+				return memfs.Verdict{}
+			}
+			return memfs.Verdict{Err: syscall.EIO}
+		}
+		x.w.RunFor(3 * time.Second)
+		fails = true
+		x.w.RunFor(5 * time.Second)
+		fails = false
+		x.m.At(memfs.Point{View: "a", Kind: memfs.RecordWrite}, func() {
+			p.Stop()
+			stopped = true
+			x.w.Yield()
+		})
+		x.w.RunUntil(time.Second, func() bool { return stopped })
+		x.w.RunFor(6 * time.Second)
+		p.Continue()
+		if x.w.RunFor(3 * time.Second); !errors.Is(l.Valid(), lease.ErrLost) {
+			t.Errorf("seed %d: got %v", seed, l.Valid())
+		}
 	}
 }
 

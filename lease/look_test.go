@@ -7,6 +7,7 @@ import (
 
 	"fencepost/lease"
 	"fencepost/spool"
+	"fencepost/spool/vfs/memfs"
 )
 
 func TestLook(t *testing.T) {
@@ -109,5 +110,26 @@ func TestLookAtARevokedHost(t *testing.T) {
 	x.w.Do(x.admin, "look", func() { got, _ = lease.Look(ctx, x.admin, 0) })
 	if len(got) != 0 {
 		t.Errorf("after it stopped: got %+v", got)
+	}
+}
+
+// A record caught in the middle of a write is whole in the next read.
+func TestLookAtATornRecord(t *testing.T) {
+	x := newFixture(t, 0, "a")
+	x.mustAcquire(x.proc("a"))
+	torn := true
+	x.m.Inject = func(op memfs.Op) memfs.Verdict {
+		v := memfs.Verdict{Torn: torn, Apply: torn}
+		if op.Kind != memfs.RecordWrite {
+			return memfs.Verdict{}
+		}
+		torn = false
+		return v
+	}
+	x.w.RunUntil(5*time.Second, func() bool { return !torn })
+	var got []lease.HostState
+	x.w.Do(x.admin, "look", func() { got, _ = lease.Look(ctx, x.admin, 0) })
+	if len(got) != 1 || got[0].State != lease.Live {
+		t.Errorf("got %+v", got)
 	}
 }
