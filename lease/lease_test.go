@@ -126,6 +126,30 @@ func TestHungWrite(t *testing.T) {
 	}
 }
 
+// A renewal counts from before its write: the server may have done it at once,
+// and others count from then.
+func TestSlowWriteCountsFromBefore(t *testing.T) {
+	x := newFixture(t, 0, "a")
+	p := x.proc("a")
+	l := x.mustAcquire(p)
+	var begun time.Duration
+	x.m.At(memfs.Point{View: "a", Kind: memfs.RecordWrite}, func() {
+		begun = x.w.Now()
+		_ = p.Sleep(ctx, 6*time.Second)
+	})
+	x.w.RunFor(7050 * time.Millisecond)
+	x.m.DropLocks("a")
+	if n := x.record("a").Counter; n != 2 {
+		t.Fatalf("got counter %d: not a test of the slow write", n)
+	}
+	if _, err := x.ends(l, time.Minute); !errors.Is(err, lease.ErrLost) {
+		t.Errorf("got %v", err)
+	}
+	if took := x.w.Now() - begun; took > 10*time.Second {
+		t.Errorf("ended %v after the last write that worked was begun", took)
+	}
+}
+
 // A stopped process finds out as soon as it goes on, before it renews, whichever
 // of its tasks runs first.
 func TestStoppedProcess(t *testing.T) {

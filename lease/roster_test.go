@@ -101,6 +101,13 @@ func TestRevokeForgetsThePin(t *testing.T) {
 	x := newFixture(t, 0, "a")
 	p := x.proc("a")
 	x.goodbye(p, x.mustAcquire(p))
+	// Whatever becomes of the old pin's file.
+	x.m.Inject = func(op memfs.Op) memfs.Verdict {
+		if op.Kind == memfs.Remove && strings.HasSuffix(op.From, ".pin") && !strings.Contains(op.From, "new~") {
+			return memfs.Verdict{Err: errEIO}
+		}
+		return memfs.Verdict{}
+	}
 	for i, want := range []bool{true, false} {
 		if changed, err := lease.Revoke(ctx, x.admin, "a"); err != nil || changed != want {
 			t.Fatalf("%d: got %v, %v, want %v", i, changed, err, want)
