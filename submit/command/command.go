@@ -138,7 +138,9 @@ func (c *Cluster) List(ctx context.Context) ([]submit.Job, error) {
 }
 
 // Release runs the release program once for each id, a few at a time. It goes
-// on after an error; the error returned is the first one's.
+// on after an error; the error returned is the first one's. A program that runs
+// is left to end, whatever becomes of ctx: killed half-way it may have released
+// the job and not have written that down.
 func (c *Cluster) Release(ctx context.Context, ids []string) error {
 	if len(c.cfg.Release) == 0 {
 		return submit.ErrNotSupported
@@ -148,9 +150,14 @@ func (c *Cluster) Release(ctx context.Context, ids []string) error {
 	var wg sync.WaitGroup
 	for i, id := range ids {
 		turn <- struct{}{}
+		if ctx.Err() != nil {
+			errs[i] = &submit.Error{Outcome: submit.Unavailable, Op: "release " + id, Err: context.Cause(ctx)}
+			<-turn
+			continue
+		}
 		wg.Go(func() {
 			defer func() { <-turn }()
-			_, errs[i] = c.call(ctx, "release "+id, c.cfg.Release, c.cfg.ReleaseTimeout, nil,
+			_, errs[i] = c.call(context.WithoutCancel(ctx), "release "+id, c.cfg.Release, c.cfg.ReleaseTimeout, nil,
 				map[string]string{"FENCEPOST_CLUSTER_ID": id})
 		})
 	}

@@ -1,6 +1,7 @@
 package command_test
 
 import (
+	"context"
 	"os"
 	"path/filepath"
 	"strings"
@@ -114,6 +115,27 @@ func TestProbeSeesAClusterThatChangesTokens(t *testing.T) {
 	cfg.Find = script(t, strings.Join(quote(cfg.Find), " ")+" | sed 's,/0/0 ,/9/0 ,'")
 	if err := newCluster(t, cfg).Probe(t.Context()); submit.OutcomeOf(err) != submit.Unfit {
 		t.Errorf("got %v, want unfit", err)
+	}
+}
+
+// A release that has begun is left to end by itself; none begins after that.
+func TestReleaseIsNotKilledByAStop(t *testing.T) {
+	dir := t.TempDir()
+	cfg := clustertest.FakeCommand(t, dir)
+	cfg.Release = script(t, "cd "+dir+" && echo >> begun-$FENCEPOST_CLUSTER_ID && sleep 0.5 && echo >> ended-$FENCEPOST_CLUSTER_ID")
+	ctx, cancel := context.WithCancel(t.Context())
+	time.AfterFunc(250*time.Millisecond, cancel)
+	ids := []string{"1", "2", "3", "4", "5", "6"}
+	err := newCluster(t, cfg).Release(ctx, ids)
+	for _, id := range ids {
+		_, begun := os.Stat(filepath.Join(dir, "begun-"+id))
+		_, ended := os.Stat(filepath.Join(dir, "ended-"+id))
+		if wantEnd := id < "5"; (begun == nil) != wantEnd || (ended == nil) != wantEnd {
+			t.Errorf("release of %s: begun %v, ended %v", id, begun, ended)
+		}
+	}
+	if err == nil {
+		t.Error("got no error, though two weren't released")
 	}
 }
 
