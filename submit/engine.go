@@ -51,6 +51,7 @@ type Engine struct {
 	pin      map[string]string // what the cluster must say of itself; nil = not known yet
 	tracked  map[string]*tracked
 	unfit    string // why this host can't submit; "" = fit
+	suspect  string // why its last submissions were refused; "" = one succeeded since
 	checked  bool   // a probe has passed or failed
 	streak   int    // failures of this host in a row
 	sentBack time.Duration
@@ -67,7 +68,7 @@ type Stats struct {
 // New is the submit stage of in on a cluster.
 func New(in *spool.Instance, c Cluster, opt Options) *Engine {
 	e := &Engine{in: in, env: in.Env, cluster: c, caps: c.Caps(), opt: opt, tracked: map[string]*tracked{},
-		unfit: "not probed yet", look: in.Env.NewSignal(), recheck: in.Env.NewSignal()}
+		unfit: notProbed, look: in.Env.NewSignal(), recheck: in.Env.NewSignal()}
 	e.taker = (&spool.Taker{In: in, Stage: spool.Submit, Poll: opt.Poll, MaxPoll: opt.MaxPoll,
 		Room: e.room, Work: e.handOver}).Init()
 	return e
@@ -92,7 +93,13 @@ func (e *Engine) Run(ctx, work context.Context) {
 	e.taker.Run(ctx, work)
 	e.look.Notify()
 	e.recheck.Notify()
-	_ = g.Wait(work)
+	if g.Wait(work) != nil || e.in.Fenced() != nil {
+		return
+	}
+	// What was sealed last would wait, held, for another instance.
+	if _, err := e.trackPass(work); err != nil {
+		e.in.Warn("release what was sealed last", err)
+	}
 }
 
 // Stats returns the counters.
@@ -112,7 +119,7 @@ func (e *Engine) tally(f func(*Stats)) {
 func (e *Engine) room() int {
 	now := e.env.Now()
 	e.mu.Lock()
-	fit, held := e.unfit == "", 0
+	fit, trial, held := e.unfit == "", e.suspect != "", 0
 	pause := now < e.sentBack
 	for _, t := range e.tracked {
 		if !t.released {
@@ -125,6 +132,9 @@ func (e *Engine) room() int {
 	}
 	busy := e.taker.Busy()
 	room := e.opt.Workers - busy
+	if trial {
+		room = 1 - busy
+	}
 	if e.caps.Hold {
 		room = min(room, e.opt.Window-held-busy)
 	}

@@ -7,11 +7,28 @@ import (
 	"fencepost/spool"
 )
 
-// Fitness says whether this host may claim, and why not.
+const notProbed = "not probed yet"
+
+// Fitness says whether this host can submit, and why not. One whose submissions
+// were refused stays unfit in words until one succeeds, though its probe passes:
+// the probe doesn't see what is wrong. Until then it may try one job at a time.
 func (e *Engine) Fitness() (fit bool, reason string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return e.unfit == "", e.unfit
+	switch {
+	case e.unfit != "":
+		return false, e.unfit
+	case e.suspect != "":
+		return false, e.suspect + "; its probe passes, so it tries one job at a time"
+	}
+	return true, ""
+}
+
+// mayClaim says whether the last probe passed, and nothing was refused since.
+func (e *Engine) mayClaim() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.unfit == ""
 }
 
 // setUnfit stops claiming, at once, until a probe passes.
@@ -26,10 +43,23 @@ func (e *Engine) setUnfit(err error) {
 	e.recheck.Notify()
 }
 
+// setSuspect is setUnfit after a submission.
+func (e *Engine) setSuspect(err error) {
+	e.mu.Lock()
+	e.suspect = err.Error()
+	e.mu.Unlock()
+	e.setUnfit(err)
+}
+
 // probeLoop probes before the first claim, then between claims; while unfit it
 // tries again after 1 s, doubling to ProbeEvery.
 func (e *Engine) probeLoop(ctx context.Context) {
 	wait := time.Second
+	pause := func() error {
+		d := min(wait, e.opt.ProbeEvery)
+		wait = 2 * d
+		return e.env.Sleep(ctx, d)
+	}
 	for ctx.Err() == nil {
 		err := e.probe(ctx)
 		if ctx.Err() != nil {
@@ -37,31 +67,37 @@ func (e *Engine) probeLoop(ctx context.Context) {
 		}
 		if err != nil {
 			e.setUnfit(err)
-			if serr := e.env.Sleep(ctx, wait); serr != nil {
+			if pause() != nil {
 				return
 			}
-			wait = min(2*wait, e.opt.ProbeEvery)
 			continue
 		}
-		wait = time.Second
-		e.setFit()
+		if e.setFit() {
+			wait = time.Second
+		}
 		e.taker.Hint()
 		e.recheck.Wait(ctx, e.opt.ProbeEvery)
 		// Somebody found this host unfit a moment ago: give it a moment.
-		if fit, _ := e.Fitness(); !fit && e.env.Sleep(ctx, wait) != nil {
+		if !e.mayClaim() && pause() != nil {
 			return
 		}
 	}
 }
 
-func (e *Engine) setFit() {
+// setFit lets this host claim; proven is false while it is on trial.
+func (e *Engine) setFit() (proven bool) {
 	e.mu.Lock()
-	was := e.unfit
+	was, suspect := e.unfit, e.suspect
 	e.unfit, e.checked = "", true
 	e.mu.Unlock()
-	if was != "" && was != "not probed yet" {
-		e.in.Journal.Add(spool.Event{Event: "fit", Stage: spool.Submit, Detail: "was: " + was})
+	event := "fit"
+	if suspect != "" {
+		event = "on-trial"
 	}
+	if was != "" && was != notProbed {
+		e.in.Journal.Add(spool.Event{Event: event, Stage: spool.Submit, Detail: "was: " + was})
+	}
+	return suspect == ""
 }
 
 // probe asks whether the cluster is the one that is pinned, and whether this

@@ -156,7 +156,7 @@ func (e *Engine) failed(ctx context.Context, err error, u undecided) error {
 		return u.back(spool.Why{Reason: why})
 	case Unfit:
 		e.tally(func(s *Stats) { s.Unfit++ })
-		e.setUnfit(err)
+		e.setSuspect(err)
 		return u.back(spool.Why{Reason: why})
 	}
 	e.tally(func(s *Stats) { s.Unknown++ })
@@ -179,7 +179,7 @@ func (e *Engine) pause() {
 
 func (e *Engine) succeeded() {
 	e.mu.Lock()
-	e.streak, e.sentBack = 0, 0
+	e.streak, e.sentBack, e.suspect = 0, 0, ""
 	e.stats.Submitted++
 	e.mu.Unlock()
 }

@@ -19,10 +19,11 @@ type tracked struct {
 	id       string        // the cluster's; "" = an intent
 	since    time.Duration // tracked from here
 	released bool          // guarded by Engine.mu
-	releases int
+	releases int           // those that the cluster acknowledged
+	looked   time.Duration // the last listing, or try, that served it; 0 = none yet
 	acted    time.Duration // the last release
 	unheld   time.Duration // the first listing after it that showed the job not held; 0 = none yet
-	absent   time.Duration // the first listing that didn't show it; 0 = none
+	absent   time.Duration // the first listing in a row that didn't show it; 0 = none
 }
 
 // track takes a sealed file of this instance on.
@@ -79,50 +80,58 @@ type listing struct {
 }
 
 func (e *Engine) trackLoop(ctx context.Context) {
-	var last listing
-	pause := e.opt.ListEvery
+	wait := e.opt.ListEvery
 	for ctx.Err() == nil {
-		e.look.Wait(ctx, pause)
+		e.look.Wait(ctx, wait)
 		if ctx.Err() != nil {
-			break
+			return
 		}
-		pause = e.trackPass(ctx, &last)
-	}
-	// What is sealed but not released would wait, held, for another instance.
-	if e.caps.Hold && e.in.Fenced() == nil {
-		e.trackPass(context.WithoutCancel(ctx), &listing{})
+		rest, err := e.trackPass(ctx)
+		if err != nil {
+			e.in.Warn("look after sealed jobs", err)
+			rest = e.opt.ListEvery
+		}
+		// However often it is told that there is something to do: the cluster
+		// is not asked without end.
+		if e.env.Sleep(ctx, rest) != nil {
+			return
+		}
+		wait = max(e.nextDue(e.trackedNow(), e.env.Now()), 10*time.Millisecond)
 	}
 }
 
-// trackPass does what is due, and returns when to look again.
-func (e *Engine) trackPass(ctx context.Context, last *listing) time.Duration {
-	all := e.trackedNow()
-	if len(all) == 0 {
-		return time.Hour // track notifies
-	}
-	switch {
-	case !e.caps.Hold:
-		e.each(all, func(t *tracked) { e.submitAgain(ctx, t) })
-		return e.opt.ListEvery
-	case !e.caps.List:
-		e.each(all, func(t *tracked) { e.releaseBlind(ctx, t) })
-		return e.opt.ListEvery
-	}
-	now := e.env.Now()
+// trackPass does what is due, and returns how long the cluster is left alone.
+func (e *Engine) trackPass(ctx context.Context) (rest time.Duration, err error) {
+	all, now := e.trackedNow(), e.env.Now()
 	due := slices.DeleteFunc(slices.Clone(all), func(t *tracked) bool { return e.dueIn(t, now) > 0 })
 	if len(due) == 0 {
-		return e.nextDue(all, now)
+		return 0, nil
 	}
-	l, took, err := e.list(ctx)
-	if err != nil {
-		e.in.Warn("list the cluster's jobs", err)
-		return e.opt.ListEvery
+	if e.caps.Hold && e.caps.List {
+		l, took, err := e.list(ctx)
+		if err != nil {
+			return 0, err
+		}
+		e.releaseAndConfirm(ctx, all, l)
+		// Releases wait for a listing: list as often as that costs little.
+		return min(max(5*took, shortest), e.opt.ListEvery), nil
 	}
-	*last = l
-	e.releaseAndConfirm(ctx, all, l)
-	// Releases wait for a listing: list as often as that costs little.
-	return max(min(5*took, e.opt.ListEvery), min(200*time.Millisecond, e.nextDue(e.trackedNow(), e.env.Now())))
+	if err := e.checkPin(ctx); err != nil {
+		return 0, err
+	}
+	e.each(due, func(t *tracked) {
+		t.looked = now
+		if e.caps.Hold {
+			e.releaseBlind(ctx, t)
+		} else {
+			e.submitAgain(ctx, t)
+		}
+	})
+	return 0, nil
 }
+
+// shortest is the time between two listings of a quick cluster.
+const shortest = 200 * time.Millisecond
 
 func (e *Engine) trackedNow() []*tracked {
 	e.mu.Lock()
@@ -139,12 +148,12 @@ func (e *Engine) trackedNow() []*tracked {
 // when it would tell something new.
 func (e *Engine) dueIn(t *tracked, now time.Duration) time.Duration {
 	switch {
-	case t.acted == 0 && t.unheld == 0 && t.absent == 0:
+	case t.looked == 0:
 		return 0
 	case t.unheld > 0:
 		return t.unheld + e.opt.ConfirmAfter - now
 	}
-	return max(t.acted, t.absent) + e.opt.ListEvery - now
+	return t.looked + e.opt.ListEvery - now
 }
 
 func (e *Engine) nextDue(all []*tracked, now time.Duration) time.Duration {
@@ -152,7 +161,7 @@ func (e *Engine) nextDue(all []*tracked, now time.Duration) time.Duration {
 	for _, t := range all {
 		next = min(next, max(0, e.dueIn(t, now)))
 	}
-	return max(next, 10*time.Millisecond)
+	return next // track notifies
 }
 
 // list asks the cluster for everything, and who it is before and after: a
@@ -199,7 +208,7 @@ func (e *Engine) submitAgain(ctx context.Context, t *tracked) {
 		e.settle(t, t.s.Park(fmt.Sprintf("no clear answer from the cluster for %s", e.opt.KeyWindow)))
 		return
 	}
-	if fit, _ := e.Fitness(); !fit {
+	if !e.mayClaim() {
 		return
 	}
 	document, err := t.s.Read()
