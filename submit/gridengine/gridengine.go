@@ -174,8 +174,9 @@ func (c *Cluster) qsub(r submit.Request) ([]string, error) {
 		return nil, fmt.Errorf("token %q is not fit for a job's context", r.Token)
 	}
 	job := r.Record.Job
-	argv := []string{"qsub", "-terse", "-h", "-r", "n", "-b", "n", "-C", "", "-S", "/bin/sh", "-N", r.Name,
-		"-ac", tokenName + "=" + r.Token, "-j", "y", "-wd", c.workdir(job)}
+	argv := append([]string{"qsub"}, c.cfg.Args...) // first: the last one counts
+	argv = append(argv, "-terse", "-h", "-r", "n", "-b", "n", "-C", "", "-S", "/bin/sh", "-N", r.Name,
+		"-ac", tokenName+"="+r.Token, "-j", "y", "-wd", c.workdir(job))
 	if c.cfg.Output != "" {
 		argv = append(argv, "-o", c.cfg.Output)
 	}
@@ -194,7 +195,7 @@ func (c *Cluster) qsub(r submit.Request) ([]string, error) {
 	if n := job.Resources.TimeLimitSeconds; n > 0 {
 		argv = append(argv, "-l", "h_rt="+strconv.FormatInt(n, 10))
 	}
-	return append(argv, c.cfg.Args...), nil
+	return argv, nil
 }
 
 func (c *Cluster) workdir(job codec.Job) string {

@@ -146,3 +146,18 @@ func TestConfigIsChecked(t *testing.T) {
 		}
 	}
 }
+
+func TestTheJobsOptionsCountAfterTheSites(t *testing.T) {
+	out := filepath.Join(t.TempDir(), "args")
+	fakePrograms(t, map[string]string{"sbatch": `echo "$@" >'` + out + `'; echo 17`})
+	c := newCluster(t, slurm.Config{SlurmConf: "/dev/null", Args: []string{"--partition=site", "--account=physics", "--requeue"}})
+	if _, err := c.Submit(t.Context(), clustertest.Request(t, codec.Job{Script: "#!/bin/sh\n", Queue: "main"})); err != nil {
+		t.Fatal(err)
+	}
+	got, _ := os.ReadFile(out)
+	for _, order := range [][2]string{{"--partition=site", "--partition=main"}, {"--requeue", "--no-requeue"}, {"--account=physics", "--hold"}} {
+		if a, b := strings.Index(string(got), order[0]), strings.Index(string(got), order[1]); a < 0 || b < a {
+			t.Errorf("want %s before %s in %s", order[0], order[1], got)
+		}
+	}
+}

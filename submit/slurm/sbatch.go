@@ -21,8 +21,11 @@ func (c *Cluster) sbatch(r submit.Request) ([]string, error) {
 		return nil, errors.New("token is not one word")
 	}
 	job := r.Record.Job
-	argv := []string{"sbatch", "--parsable", "--hold", "--no-requeue", "--export=NONE",
-		"--job-name=" + r.Name, "--comment=" + r.Token, "--chdir=" + c.workdir(job)}
+	// The site's options first: the last one counts, so that a job's queue
+	// replaces a default one, and nothing replaces the hold.
+	argv := append([]string{"sbatch"}, c.cfg.Args...)
+	argv = append(argv, "--parsable", "--hold", "--no-requeue", "--export=NONE",
+		"--job-name="+r.Name, "--comment="+r.Token, "--chdir="+c.workdir(job))
 	if c.cfg.Output != "" {
 		argv = append(argv, "--output="+c.cfg.Output)
 	}
@@ -38,7 +41,7 @@ func (c *Cluster) sbatch(r submit.Request) ([]string, error) {
 	if n := job.Resources.TimeLimitSeconds; n > 0 {
 		argv = append(argv, fmt.Sprintf("--time=%d-%02d:%02d:%02d", n/86400, n/3600%24, n/60%60, n%60))
 	}
-	return append(argv, c.cfg.Args...), nil
+	return argv, nil
 }
 
 func (c *Cluster) workdir(job codec.Job) string {
