@@ -3,14 +3,18 @@ package main
 import (
 	"context"
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"fencepost/cmd/fencepost/config"
 	"fencepost/lease"
 	"fencepost/spool"
 	"fencepost/submit"
 	"fencepost/submit/command"
+	"fencepost/submit/gridengine"
+	"fencepost/submit/http"
 	"fencepost/submit/local"
 	"fencepost/submit/slurm"
 )
@@ -33,8 +37,12 @@ func newCluster(c config.Config, s clusterSite, opt *submit.Options) (submit.Clu
 		return newCommand(c.Cluster.Command, s, opt)
 	case "slurm":
 		return newSlurm(c.Cluster.Slurm, s, opt)
+	case "gridengine":
+		return newGrid(c.Cluster.Grid, s, opt)
+	case "http":
+		return newHTTP(c.Cluster.HTTP, s, opt)
 	default:
-		return nil, fmt.Errorf("cluster %q is not known: choose one of local, command, slurm", name)
+		return nil, fmt.Errorf("cluster %q is not known", name)
 	}
 }
 
@@ -54,10 +62,24 @@ func newLocal(c config.Config, s clusterSite) (submit.Cluster, error) {
 func newCommand(c config.Command, s clusterSite, opt *submit.Options) (submit.Cluster, error) {
 	opt.ConfirmAfter = c.ConfirmAfter.Duration
 	opt.KeyWindow = c.KeyWindow.Duration
-	return command.New(command.Config{Submit: c.Submit, Release: c.Release, Cancel: c.Cancel, Find: c.Find, Probe: c.Probe,
+	cl, err := command.New(command.Config{Submit: c.Submit, Release: c.Release, Cancel: c.Cancel, Find: c.Find, Probe: c.Probe,
 		SubmitTimeout: c.SubmitTimeout.Duration, ReleaseTimeout: c.ReleaseTimeout.Duration, CancelTimeout: c.CancelTimeout.Duration,
 		FindTimeout: c.FindTimeout.Duration, ProbeTimeout: c.ProbeTimeout.Duration, ID: c.ID, Env: c.Env,
 		NamePrefix: s.sp.NamePrefix(), SpoolID: s.sp.ID, Host: s.id.Host, Epoch: s.epoch})
+	if err == nil && c.Key {
+		return keyed{cl}, nil
+	}
+	return cl, err
+}
+
+// keyed is a cluster whose submit the operator declares idempotent by the job
+// id.
+type keyed struct{ submit.Cluster }
+
+func (k keyed) Caps() submit.Caps {
+	c := k.Cluster.Caps()
+	c.Key = true
+	return c
 }
 
 func newSlurm(c config.Slurm, s clusterSite, opt *submit.Options) (submit.Cluster, error) {
@@ -76,4 +98,51 @@ func newSlurm(c config.Slurm, s clusterSite, opt *submit.Options) (submit.Cluste
 	return slurm.New(slurm.Config{NamePrefix: s.sp.NamePrefix(), SpoolID: s.sp.ID, Host: s.id.Host, Epoch: s.epoch,
 		Guard: slurm.Guard(c.Guard), SpoolRoot: root, Workdir: c.Workdir, Output: c.Output, Args: args,
 		JobCompFile: c.JobCompFile, Sacct: c.Sacct, SubmitTimeout: c.SubmitTimeout.Duration, CallTimeout: c.CallTimeout.Duration})
+}
+
+func newGrid(c config.Grid, s clusterSite, opt *submit.Options) (submit.Cluster, error) {
+	opt.ConfirmAfter = c.ConfirmAfter.Duration
+	opt.StrictGuard = c.Guard == string(gridengine.GuardStrict)
+	root := c.SpoolRoot
+	if root == "" {
+		root = s.root
+	}
+	return gridengine.New(gridengine.Config{NamePrefix: s.sp.NamePrefix(), SpoolID: s.sp.ID, Host: s.id.Host, Epoch: s.epoch,
+		Guard: gridengine.Guard(c.Guard), SpoolRoot: root, Workdir: c.Workdir, Output: c.Output, Args: c.Args, PE: c.PE,
+		MemoryResource: c.MemoryResource, ID: c.ID, Accounting: c.Accounting, SubmitTimeout: c.SubmitTimeout.Duration,
+		CallTimeout: c.CallTimeout.Duration})
+}
+
+func newHTTP(c config.HTTP, s clusterSite, opt *submit.Options) (submit.Cluster, error) {
+	opt.KeyWindow = c.KeyWindow.Duration
+	headers, err := readHeaders(c.HeadersFile)
+	if err != nil {
+		return nil, err
+	}
+	return http.New(http.Config{URL: c.URL, ProbeURL: c.ProbeURL, Headers: headers, Host: s.id.Host, KeyHeader: c.KeyHeader,
+		QuoteKey: c.QuoteKey, Answers: c.Answers, ID: c.JobID, PinID: c.ID, Timeout: c.Timeout.Duration})
+}
+
+// readHeaders reads a header a line. They are in a file of their own since they
+// hold secrets, and the configuration is shown to people.
+func readHeaders(file string) (map[string]string, error) {
+	if file == "" {
+		return nil, nil
+	}
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("cluster.http.headers_file: %w", err)
+	}
+	headers := map[string]string{}
+	for i, line := range strings.Split(string(data), "\n") {
+		name, value, ok := strings.Cut(line, ":")
+		switch {
+		case strings.TrimSpace(line) == "":
+		case !ok || strings.TrimSpace(name) == "":
+			return nil, fmt.Errorf("cluster.http.headers_file: %s:%d: not of the form Name: value", file, i+1)
+		default:
+			headers[strings.TrimSpace(name)] = strings.TrimSpace(value)
+		}
+	}
+	return headers, nil
 }

@@ -54,12 +54,14 @@ type Limits struct {
 
 // Cluster says where jobs go.
 type Cluster struct {
-	Name       string   `toml:"name" flag:"cluster" shared:"yes" help:"local, command or slurm"`
+	Name       string   `toml:"name" flag:"cluster" shared:"yes" help:"local, command, slurm, gridengine or http"`
 	ProbeEvery Duration `toml:"probe_every" help:"time between two looks whether this host can submit"`
 	SweepEvery Duration `toml:"sweep_every" help:"time between two looks for held jobs that nobody will release"`
 
 	Command Command `toml:"command"`
 	Slurm   Slurm   `toml:"slurm"`
+	Grid    Grid    `toml:"gridengine"`
+	HTTP    HTTP    `toml:"http"`
 	Local   Local   `toml:"local"`
 }
 
@@ -99,6 +101,36 @@ type Slurm struct {
 	CallTimeout   Duration `toml:"call_timeout" help:"time for every other program"`
 }
 
+// Grid is a Grid Engine cluster.
+type Grid struct {
+	Args           Argv     `toml:"args" help:"more options for qsub, such as -P and physics"`
+	PE             string   `toml:"pe" help:"parallel environment for jobs with more than one processor; empty = such jobs are rejected"`
+	MemoryResource string   `toml:"memory_resource" help:"resource that a job's memory is asked for as, such as h_vmem; empty = not asked for"`
+	ConfirmAfter   Duration `toml:"confirm_after" shared:"yes" help:"time between the two listings that confirm a release"`
+	Guard          string   `toml:"guard" shared:"yes" help:"strict, lenient or off: refuse a second start in the job itself"`
+	Output         string   `toml:"output" help:"file for a job's output, as qsub -o takes it"`
+	Workdir        string   `toml:"workdir" help:"work directory of jobs that name none; empty = HOME"`
+	SpoolRoot      string   `toml:"spool_root" help:"the spool's path on compute nodes, for the guard; empty = as here"`
+	ID             string   `toml:"id" shared:"yes" help:"tells two clusters apart, instead of the qmaster's host"`
+	Accounting     bool     `toml:"accounting" help:"ask qacct about jobs that qstat has forgotten"`
+	SubmitTimeout  Duration `toml:"submit_timeout" help:"time for qsub"`
+	CallTimeout    Duration `toml:"call_timeout" help:"time for every other program"`
+}
+
+// HTTP is a service that takes jobs by POST with an idempotency key.
+type HTTP struct {
+	URL         string   `toml:"url" help:"where jobs are posted"`
+	ProbeURL    string   `toml:"probe_url" help:"where any 2xx to a GET says that this host can submit; empty = only a connection is made"`
+	HeadersFile string   `toml:"headers_file" help:"file with a header a line, such as Authorization: Bearer ...; mode 0600"`
+	KeyHeader   string   `toml:"key_header" help:"header for the job id; empty = Idempotency-Key"`
+	QuoteKey    bool     `toml:"quote_key" help:"put the key in quotes, as the IETF draft writes it"`
+	Answers     Table    `toml:"answers" help:"what statuses mean: \"409\" or \"5xx\" = accepted, rejected, unavailable, unfit or unknown"`
+	JobID       string   `toml:"job_id" help:"where the service's id is in an answer: json:FIELD, header:NAME or text; empty = json:id"`
+	ID          string   `toml:"id" shared:"yes" help:"tells two services apart, instead of the URL"`
+	KeyWindow   Duration `toml:"key_window" shared:"yes" help:"how long the service remembers a key"`
+	Timeout     Duration `toml:"timeout" help:"time for a request"`
+}
+
 // Local is the embedded cluster.
 type Local struct {
 	Slots int `toml:"slots" help:"jobs that run on this machine at once"`
@@ -129,6 +161,9 @@ func Default() Config {
 				CancelTimeout: Duration{30 * time.Second}, FindTimeout: Duration{time.Minute}, ProbeTimeout: Duration{30 * time.Second}},
 			Slurm: Slurm{ConfirmAfter: Duration{7 * time.Second}, Guard: "off", SubmitTimeout: Duration{30 * time.Second},
 				CallTimeout: Duration{30 * time.Second}},
+			Grid: Grid{ConfirmAfter: Duration{7 * time.Second}, Guard: "off", SubmitTimeout: Duration{30 * time.Second},
+				CallTimeout: Duration{30 * time.Second}},
+			HTTP:  HTTP{KeyWindow: Duration{24 * time.Hour}, Timeout: Duration{30 * time.Second}},
 			Local: Local{Slots: 4},
 		},
 	}

@@ -16,7 +16,7 @@ import (
 )
 
 // Backends are the names that --cluster takes.
-var backends = []string{"local", "command", "slurm"}
+var backends = []string{"local", "command", "slurm", "gridengine", "http"}
 
 // StageNames are the words that --stages takes.
 var stageNames = []string{string(spool.Ingest), string(spool.Translate), string(spool.Submit)}
@@ -149,6 +149,11 @@ func (c *Config) checkTimes(k *checker) {
 	k.duration("poll", c.Poll, time.Millisecond, time.Minute)
 	k.duration("claim_max", c.ClaimMax, time.Second, 30*day)
 	k.duration("seal_max", c.SealMax, time.Second, 30*day)
+	// Others finish, or park, what is sealed for longer: never what is still
+	// being submitted.
+	if limit := c.Cluster.submitTime(); c.SealMax.Duration <= limit || c.ClaimMax.Duration <= limit {
+		k.add("seal_max", "%s and claim_max %s must both be longer than a submission may take, %s", c.SealMax, c.ClaimMax, limit)
+	}
 	k.duration("retention", c.Retention, time.Hour, 10*366*day)
 	k.duration("timeout", c.Timeout, time.Millisecond, time.Hour)
 }
@@ -190,6 +195,45 @@ func (c *Cluster) check(k *checker) {
 		}
 	}
 	k.count("cluster.local.slots", c.Local.Slots, 1, 10_000)
+	c.Grid.check(k)
+	c.HTTP.check(k, c.Name == "http")
+}
+
+func (g *Grid) check(k *checker) {
+	k.word("cluster.gridengine.guard", g.Guard, "strict", "lenient", "off")
+	k.duration("cluster.gridengine.confirm_after", g.ConfirmAfter, 0, time.Hour)
+	k.duration("cluster.gridengine.submit_timeout", g.SubmitTimeout, time.Second, time.Hour)
+	k.duration("cluster.gridengine.call_timeout", g.CallTimeout, time.Second, time.Hour)
+}
+
+func (h *HTTP) check(k *checker, chosen bool) {
+	u, err := url.Parse(h.URL)
+	switch {
+	case h.URL == "" && chosen:
+		k.add("cluster.http.url", `missing: say where jobs are posted, with url = "https://..." in [cluster.http]`)
+	case h.URL != "" && (err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https"):
+		k.add("cluster.http.url", "%q is not an http or https URL", h.URL)
+	}
+	if p, err := url.Parse(h.ProbeURL); h.ProbeURL != "" && (err != nil || p.Host == "") {
+		k.add("cluster.http.probe_url", "%q is not an http or https URL", h.ProbeURL)
+	}
+	k.duration("cluster.http.key_window", h.KeyWindow, 0, 366*24*time.Hour)
+	k.duration("cluster.http.timeout", h.Timeout, time.Second, time.Hour)
+}
+
+// submitTime is the longest that a submission to the chosen cluster may take.
+func (c *Cluster) submitTime() time.Duration {
+	switch c.Name {
+	case "command":
+		return c.Command.SubmitTimeout.Duration
+	case "slurm":
+		return c.Slurm.SubmitTimeout.Duration
+	case "gridengine":
+		return c.Grid.SubmitTimeout.Duration
+	case "http":
+		return c.HTTP.Timeout.Duration
+	}
+	return 30 * time.Second
 }
 
 func (c *Command) check(k *checker, chosen bool) {
