@@ -162,13 +162,12 @@ func startAndTranslate(w *world) error {
 	return advance(c)
 }
 
-// TestExploreSchedules: all schedules of the duels with up to three
-// preemptions.
+// TestExploreSchedules: schedules of the duels with up to four preemptions.
 func TestExploreSchedules(t *testing.T) {
 	for name, set := range settings {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			explore(t, explorePlan{switches: 4, runs: 300}, set)
+			explore(t, explorePlan{switches: 4, runs: 60}, set)
 		})
 	}
 }
@@ -179,7 +178,7 @@ func TestExploreFaults(t *testing.T) {
 	for name, set := range settings {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			explore(t, explorePlan{switches: 2, faults: lies, runs: 300}, set)
+			explore(t, explorePlan{switches: 2, faults: lies, runs: 60}, set)
 		})
 	}
 }

@@ -2,7 +2,6 @@ package spool_test
 
 import (
 	"fmt"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -187,7 +186,7 @@ type explorePlan struct {
 // each that every promise holds on the way and after recovery.
 func explore(t *testing.T, p explorePlan, set setting) {
 	t.Helper()
-	if os.Getenv("FENCEPOST_SWEEP") == "all" {
+	if thorough {
 		p.runs = 1 << 30
 	}
 	if p.replay != "" {
