@@ -2,7 +2,11 @@ package submit
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"path"
+	"slices"
+	"syscall"
 
 	"fencepost/spool"
 )
@@ -33,7 +37,10 @@ func (e *Engine) releaseAndConfirm(ctx context.Context, all []*tracked, l listin
 		if t.since > l.asked {
 			continue
 		}
+		t.looked = max(l.asked, 1)
 		acts[t], why[t] = e.judge(t, l)
+	}
+	for _, t := range e.there(all, func(t *tracked) bool { return acts[t] != wait }) {
 		switch acts[t] {
 		case wait:
 		case release:
@@ -59,6 +66,36 @@ func (e *Engine) releaseAndConfirm(ctx context.Context, all []*tracked, l listin
 	})
 }
 
+// there leaves out the files that are not in their place any more: somebody
+// else ended them. It saves acts that would come to nothing; what an act rests
+// on is its rename. Of those that want leaves out, nothing is asked.
+func (e *Engine) there(all []*tracked, want func(*tracked) bool) []*tracked {
+	dirs := map[string][]string{}
+	return slices.DeleteFunc(slices.Clone(all), func(t *tracked) bool {
+		if !want(t) {
+			return false
+		}
+		dir, base := path.Split(t.s.Path())
+		names, known := dirs[dir]
+		if !known {
+			var err error
+			if names, err = e.in.FS.List(path.Clean(dir)); err != nil && !errors.Is(err, syscall.ENOENT) {
+				e.in.Warn("list sealed jobs", err)
+				names = nil
+				for _, o := range all { // no answer: as if all were there
+					names = append(names, path.Base(o.s.Path()))
+				}
+			}
+			dirs[dir] = names
+		}
+		if slices.Contains(names, base) {
+			return false
+		}
+		e.untrack(t)
+		return true
+	})
+}
+
 // judge says what a listing means for one sealed job. Every act on a cluster
 // id first checks that its name and token are those of the file that it acts
 // for: ids are used again after a scheduler's crash.
@@ -67,6 +104,9 @@ func (e *Engine) judge(t *tracked, l listing) (action, string) {
 		return wait, ""
 	}
 	j, ok := l.byID[t.id]
+	if !ok || j.Key != t.s.Name.ID {
+		t.unheld = 0
+	}
 	switch {
 	case !ok:
 		return absent, "the cluster doesn't know id " + t.id
@@ -89,6 +129,10 @@ func (e *Engine) judge(t *tracked, l listing) (action, string) {
 	case Held:
 		if o, runs := otherRun(t, l); runs {
 			return park, fmt.Sprintf("another job of this key is %s at the cluster: %s", o.State, o.ID)
+		}
+		t.unheld = 0
+		if t.acted > 0 && l.asked-t.acted < e.opt.ConfirmAfter {
+			return wait, "" // a listing may lag behind, and a controller behind its answers
 		}
 		if t.releases >= maxReleases {
 			return park, fmt.Sprintf("still held after %d releases", t.releases)
@@ -137,8 +181,6 @@ func (e *Engine) releaseAll(ctx context.Context, all []*tracked) {
 		if e.honourSealed(ctx, t) {
 			continue
 		}
-		// A seal that was taken away meanwhile shows here as a file that is
-		// gone: a courtesy, the check against a woken zombie is the token.
 		e.note(spool.EvReleased, t.s.Name, t.id, "", 0)
 		ids, going = append(ids, t.id), append(going, t)
 	}
@@ -152,8 +194,10 @@ func (e *Engine) releaseAll(ctx context.Context, all []*tracked) {
 	now := e.env.Now()
 	for _, t := range going {
 		t.acted, t.unheld = now, 0
-		if err == nil || OutcomeOf(err) == Unknown {
+		if err == nil {
 			t.releases++
+		}
+		if err == nil || OutcomeOf(err) == Unknown {
 			e.setReleased(t)
 		}
 	}
@@ -171,6 +215,7 @@ func (e *Engine) absent(ctx context.Context, t *tracked, l listing, why string) 
 	if t.absent == 0 {
 		t.absent = l.asked
 	}
+	age := l.asked - t.absent
 	if started, err := e.started(t.s.Name.ID); err != nil {
 		e.in.Warn("look for a start of "+t.s.Name.ID, err)
 		return
@@ -178,20 +223,11 @@ func (e *Engine) absent(ctx context.Context, t *tracked, l listing, why string) 
 		e.settle(t, t.s.Done(t.id, why+", but its guard shows a start"))
 		return
 	}
+	if age < e.opt.ConfirmAfter {
+		return // a listing may lag behind
+	}
 	if e.caps.Past {
-		p, err := e.cluster.Past(ctx, t.id)
-		switch {
-		case err != nil:
-			e.in.Warn("ask for the record of "+t.id, err)
-			return
-		case p.Known && p.Name == e.in.NamePrefix()+t.s.Name.ID && p.Started:
-			e.settle(t, t.s.Done(t.id, why+", but its record shows a start"))
-			return
-		case p.Known && p.Name == e.in.NamePrefix()+t.s.Name.ID && p.State.Ended():
-			e.settle(t, t.s.Back(spool.Why{Reason: why + "; its record shows that it never started"}))
-			return
-		}
-		if l.asked-t.absent < e.opt.PastFor {
+		if e.byRecord(ctx, t, why) || age < e.opt.PastFor {
 			return // the record may come late
 		}
 	}
@@ -201,6 +237,30 @@ func (e *Engine) absent(ctx context.Context, t *tracked, l listing, why string) 
 	}
 	e.tally(func(s *Stats) { s.Parked++ })
 	e.settle(t, t.s.Park(why+"; nothing proves that it never ran"))
+}
+
+// byRecord decides by what the scheduler's record says of an absent job, if it
+// says anything.
+func (e *Engine) byRecord(ctx context.Context, t *tracked, why string) bool {
+	p, err := e.cluster.Past(ctx, t.id)
+	if err != nil {
+		e.in.Warn("ask for the record of "+t.id, err)
+		return false
+	}
+	if !p.Known || p.Name != e.in.NamePrefix()+t.s.Name.ID {
+		return false
+	}
+	switch {
+	case p.Started:
+		e.settle(t, t.s.Done(t.id, why+", but its record shows a start"))
+	case p.State == Cancelled:
+		e.settle(t, t.s.Fail(spool.EvCancelled, why+"; its record says: cancelled before its start"))
+	case p.State.Ended():
+		e.settle(t, t.s.Back(spool.Why{Reason: why + "; its record shows that it never started"}))
+	default:
+		return false
+	}
+	return true
 }
 
 // started looks for the guard's link, by a fresh listing.
