@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"fencepost/cmd/fencepost/config"
 	"fencepost/lease"
@@ -52,11 +53,31 @@ func newLocal(c config.Config, s clusterSite) (submit.Cluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	// What this host started and can't know of any more is marked, not run.
-	if _, err := l.Recover(context.Background()); err != nil {
-		return nil, fmt.Errorf("local cluster: look after earlier jobs: %w", err)
-	}
 	return l, nil
+}
+
+// recoverer is a cluster that looks, now and then, after what this host started
+// and can't know of any more: it is marked, never run again.
+type recoverer interface {
+	Recover(context.Context) ([]local.Recovered, error)
+}
+
+// lookAfter does so at the start and once a minute, until ctx is done.
+func (d *daemon) lookAfter(ctx context.Context, c recoverer) {
+	for {
+		marked, err := c.Recover(ctx)
+		if err != nil && ctx.Err() == nil {
+			d.log.Warn().Err(err).Str("event", "recover-local").Msg("look after the jobs that this host started")
+		}
+		for _, m := range marked {
+			d.log.Warn().Str("event", "interrupted").Str("job", m.Job).Send()
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(time.Minute):
+		}
+	}
 }
 
 func newCommand(c config.Command, s clusterSite, opt *submit.Options) (submit.Cluster, error) {

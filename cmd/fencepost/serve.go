@@ -57,6 +57,8 @@ type daemon struct {
 	id   lease.Identity
 	node *node.Node
 	ln   net.Listener // nil without ingest
+
+	cluster submit.Cluster // nil without the submit stage
 }
 
 func serve(ctx context.Context, g *globals, cmd *cobra.Command, c *config.Loaded) error {
@@ -185,10 +187,11 @@ func (d *daemon) nodeConfig(sp *spool.Spool, dir string) (node.Config, error) {
 		if err != nil {
 			return cfg, err
 		}
-		cfg.Cluster, err = newCluster(c.Config, clusterSite{sp: sp, root: root, id: d.id, epoch: d.epoch}, &opt)
+		d.cluster, err = newCluster(c.Config, clusterSite{sp: sp, root: root, id: d.id, epoch: d.epoch}, &opt)
 		if err != nil {
 			return cfg, &exitError{code: exitUsage, err: err}
 		}
+		cfg.Cluster = d.cluster
 	}
 	cfg.Submit = opt
 	return cfg, nil
@@ -220,6 +223,11 @@ func convert(data []byte) ([]byte, error) {
 func (d *daemon) run(ctx context.Context, sp *spool.Spool) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
+	if c, ok := d.cluster.(recoverer); ok {
+		after := make(chan struct{})
+		go func() { defer close(after); d.lookAfter(ctx, c) }()
+		defer func() { cancel(nil); <-after }()
+	}
 	var server chan error
 	started := false
 	err := d.node.Run(ctx, func(epoch uint64) {
