@@ -68,7 +68,12 @@ func (c *Claim) Draft(data []byte) error {
 	n := Name{Stage: c.Name.Stage, Seq: c.Name.Seq, ID: c.Name.ID, Ext: c.in.Layout.Input(next).Ext}
 	draft := path.Join(c.in.drafts(), FormatDraft(n))
 	c.in.own(draft)
-	if _, err := c.in.FS.Create(draft, data); err != nil {
+	_, err := c.in.FS.Create(draft, data)
+	if err == nil {
+		// Its name, too: a seal that survives a power cut must find it.
+		err = c.in.FS.Sync(c.in.drafts())
+	}
+	if err != nil {
 		// Only we could seal it, and won't: on a full disk it would be one of many.
 		_ = c.in.FS.Remove(draft)
 		c.in.disown(draft)
