@@ -55,6 +55,7 @@ func (e *Engine) releaseAndConfirm(ctx context.Context, all []*tracked, l listin
 		case done:
 			e.tally(func(s *Stats) { s.Confirmed++ })
 			e.settle(t, t.s.Done(t.id, why[t]))
+			e.overtaken(t.s.Name.ID)
 		case park:
 			e.tally(func(s *Stats) { s.Parked++ })
 			e.settle(t, t.s.Park(why[t]))

@@ -52,10 +52,12 @@ type Engine struct {
 	tracked  map[string]*tracked
 	unfit    string // why this host can't submit; "" = fit
 	suspect  string // why its last submissions were refused; "" = one succeeded since
-	checked  bool   // a probe has passed or failed
+	away     bool   // unfit is the cluster's doing: it is down, or full
+	refusals int    // how often unfit was set
 	streak   int    // failures of this host in a row
 	sentBack time.Duration
 	requests requestCache
+	orphans  map[string]bool // held jobs whose epoch was gone at the last sweep; the sweeper's alone
 	stats    Stats
 }
 

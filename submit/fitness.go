@@ -9,13 +9,16 @@ import (
 
 const notProbed = "not probed yet"
 
-// Fitness says whether this host can submit, and why not. One whose submissions
+// Fitness says whether this host can submit, and why not. A cluster that is down
+// or full doesn't make a host unfit, though it claims nothing then. A host whose submissions
 // were refused stays unfit in words until one succeeds, though its probe passes:
 // the probe doesn't see what is wrong. Until then it may try one job at a time.
 func (e *Engine) Fitness() (fit bool, reason string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	switch {
+	case e.away && e.suspect == "":
+		return true, e.unfit
 	case e.unfit != "":
 		return false, e.unfit
 	case e.suspect != "":
@@ -35,11 +38,23 @@ func (e *Engine) mayClaim() bool {
 func (e *Engine) setUnfit(err error) {
 	e.mu.Lock()
 	was := e.unfit
+	if OutcomeOf(err) == Unavailable && (was == "" || e.away) {
+		// Down, or full: no host can submit now, and none is unfit.
+		e.away = true
+	} else {
+		e.away = false
+	}
 	e.unfit = err.Error()
+	e.refusals++
 	e.mu.Unlock()
 	if was == "" {
-		e.in.Warn("unfit to submit", err)
+		e.in.Warn("can't submit", err)
 	}
+}
+
+// refused is setUnfit outside of the prober, which it wakes.
+func (e *Engine) refused(err error) {
+	e.setUnfit(err)
 	e.recheck.Notify()
 }
 
@@ -48,7 +63,7 @@ func (e *Engine) setSuspect(err error) {
 	e.mu.Lock()
 	e.suspect = err.Error()
 	e.mu.Unlock()
-	e.setUnfit(err)
+	e.refused(err)
 }
 
 // probeLoop probes before the first claim, then between claims; while unfit it
@@ -61,6 +76,7 @@ func (e *Engine) probeLoop(ctx context.Context) {
 		return e.env.Sleep(ctx, d)
 	}
 	for ctx.Err() == nil {
+		before := e.refusalCount()
 		err := e.probe(ctx)
 		if ctx.Err() != nil {
 			return
@@ -72,7 +88,7 @@ func (e *Engine) probeLoop(ctx context.Context) {
 			}
 			continue
 		}
-		if e.setFit() {
+		if e.setFit(before) {
 			wait = time.Second
 		}
 		e.taker.Hint()
@@ -84,11 +100,22 @@ func (e *Engine) probeLoop(ctx context.Context) {
 	}
 }
 
-// setFit lets this host claim; proven is false while it is on trial.
-func (e *Engine) setFit() (proven bool) {
+func (e *Engine) refusalCount() int {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.refusals
+}
+
+// setFit lets this host claim, unless something was refused since the probe
+// began; proven is false while it is on trial.
+func (e *Engine) setFit(before int) (proven bool) {
 	e.mu.Lock()
 	was, suspect := e.unfit, e.suspect
-	e.unfit, e.checked = "", true
+	if e.refusals != before {
+		e.mu.Unlock()
+		return false
+	}
+	e.unfit, e.away = "", false
 	e.mu.Unlock()
 	event := "fit"
 	if suspect != "" {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"fencepost/spool"
+	"fencepost/submit/internal/canary"
 )
 
 // ghostLoop cancels held jobs that nobody will ever release: submissions whose
@@ -25,15 +26,17 @@ func (e *Engine) SweepGhosts(ctx context.Context) (cancelled int, err error) {
 	if err != nil {
 		return 0, err
 	}
+	orphans := map[string]bool{}
+	defer func() { e.orphans = orphans }()
 	for _, j := range sortedJobs(l) {
 		if ctx.Err() != nil {
 			return cancelled, context.Cause(ctx)
 		}
 		tok, ok := spool.ParseToken(j.Token)
-		if j.State != Held || !ok || tok.Spool != e.in.ID || !spool.ValidID(j.Key) {
+		if j.State != Held || !ok || tok.Spool != e.in.ID {
 			continue
 		}
-		dead, why, err := e.provenDead(j, tok)
+		dead, why, err := e.provenDead(j, tok, orphans)
 		if err != nil {
 			return cancelled, err
 		}
@@ -52,7 +55,18 @@ func (e *Engine) SweepGhosts(ctx context.Context) (cancelled int, err error) {
 }
 
 // provenDead says whether the token of a held job can't be sealed any more.
-func (e *Engine) provenDead(j Job, tok spool.Token) (bool, string, error) {
+// orphans takes those whose epoch is gone, for the next sweep.
+func (e *Engine) provenDead(j Job, tok spool.Token, orphans map[string]bool) (bool, string, error) {
+	if host, epoch, ok := canary.Parse(e.in.NamePrefix(), j.Name); ok {
+		if j.Token != canary.Token(e.in.ID, host, epoch) {
+			return false, "", nil
+		}
+		gone, err := e.epochGone(j, tok, orphans)
+		return gone, "the canary of an instance that is over", err
+	}
+	if !spool.ValidID(j.Key) || j.Name != e.in.NamePrefix()+j.Key {
+		return false, "", nil
+	}
 	found, err := e.in.Locate(j.Key)
 	if err != nil {
 		return false, "", err
@@ -66,14 +80,14 @@ func (e *Engine) provenDead(j Job, tok spool.Token) (bool, string, error) {
 		if f.Name.Stage != spool.Submit {
 			continue
 		}
-		if f.Name.Cluster != "" && (f.Place == spool.PlaceSealed || f.Place == spool.PlaceDone) {
+		if f.Name.Cluster != "" && f.Name.Gen >= tok.Gen && (f.Place == spool.PlaceSealed || f.Place == spool.PlaceDone) {
 			return true, fmt.Sprintf("the job is %s with cluster id %s", f.Place, f.Name.Cluster), nil
 		}
 		if f.Name.Gen > tok.Gen && e.genuine(f, j.Key) {
 			return true, fmt.Sprintf("the job is at generation %d, this is of %d", f.Name.Gen, tok.Gen), nil
 		}
 	}
-	gone, err := e.epochGone(tok)
+	gone, err := e.epochGone(j, tok, orphans)
 	if err != nil || !gone {
 		return false, "", err
 	}
@@ -101,13 +115,16 @@ func (e *Engine) genuine(f spool.Found, key string) bool {
 	return err == nil && id == once
 }
 
-// epochGone says whether all directories of a token's epoch were removed.
-func (e *Engine) epochGone(tok spool.Token) (bool, error) {
+// epochGone says whether all directories of a token's epoch were removed: so at
+// this sweep and at the one before it, since one listing may be an old one.
+func (e *Engine) epochGone(j Job, tok spool.Token, orphans map[string]bool) (bool, error) {
 	for _, base := range []string{spool.DirClaims, spool.DirSealed, spool.DirDrafts} {
 		there, err := e.in.Exists(spool.EpochDir(base, tok.Host, tok.Epoch))
 		if err != nil || there {
 			return false, err
 		}
 	}
-	return true, nil
+	key := j.ID + " " + j.Token
+	orphans[key] = true
+	return e.orphans[key], nil
 }

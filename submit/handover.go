@@ -92,12 +92,43 @@ func (e *Engine) submitIntent(ctx context.Context, s *spool.Sealed, req Request)
 	}
 	e.succeeded()
 	e.note(spool.EvSubmitted, s.Name, id, "", e.env.Now()-start)
-	err = s.Done(id, "")
-	if errors.Is(err, spool.ErrLost) {
-		// Somebody parked it meanwhile: what we know belongs into its evidence.
+	return e.accepted(s, id)
+}
+
+// acceptTries bounds how often the final record of an accepted intent is tried:
+// half a minute.
+const acceptTries = 6
+
+// accepted makes the final record of an intent that the cluster took. Nobody
+// but this task knows the cluster's id, so it doesn't give up easily; and if
+// somebody parked the job meanwhile, the id is added to the evidence.
+func (e *Engine) accepted(s *spool.Sealed, id string) error {
+	err := s.Done(id, "")
+	for try := 0; errors.Is(err, spool.ErrUnclear) && try < acceptTries; try++ {
+		s.Own()
+		if e.env.Sleep(context.Background(), 500*time.Millisecond<<try) != nil {
+			break
+		}
+		err = s.Done(id, "")
+	}
+	switch {
+	case err == nil:
+		return nil
+	case !errors.Is(err, spool.ErrLost):
+		// Whoever parks it will add to these reasons.
 		return errors.Join(err, e.in.AddWhy(spool.DirParked, s.Name, spool.EvSubmitted, "the cluster took it as "+id))
 	}
-	return err
+	found, lerr := e.in.Locate(s.Name.ID)
+	for _, f := range found {
+		switch {
+		case f.Place == spool.PlaceDone && f.Name.Cluster == id:
+			return nil // by another try with the same key
+		case f.Place == spool.PlaceParked:
+			return errors.Join(err, e.in.AddWhy(spool.DirParked, f.Name, spool.EvSubmitted, "the cluster took it as "+id))
+		}
+	}
+	e.note(spool.EvUnclear, s.Name, id, fmt.Sprintf("the cluster took it as %s, but somebody else ended the job", id), 0)
+	return errors.Join(err, lerr)
 }
 
 // undecided is a job whose submission failed: a claim, or an intent.
@@ -145,8 +176,8 @@ func (e *Engine) failed(ctx context.Context, err error, u undecided) error {
 		e.tally(func(s *Stats) { s.Rejected++ })
 		// Final only if this host is fit right after it: else it may be the
 		// host that is bad, not the job.
-		if perr := e.cluster.Probe(ctx); perr != nil {
-			e.setUnfit(perr)
+		if perr := e.probe(ctx); perr != nil {
+			e.refused(perr)
 			return u.back(spool.Why{Reason: why + "; and this host's probe failed: " + perr.Error()})
 		}
 		return u.reject(why)

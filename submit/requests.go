@@ -2,6 +2,8 @@ package submit
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"time"
 
 	"fencepost/spool"
@@ -18,7 +20,9 @@ type requestCache struct {
 const requestAge = time.Second
 
 // requested says whether a person asked for kind ("hold", "cancel") of a job.
-func (e *Engine) requested(kind, id string) bool {
+// What a listing from a moment ago shows is looked for again: somebody else may
+// have honoured it, and the job be back by a person's will.
+func (e *Engine) requested(kind, id string) (bool, error) {
 	now := e.env.Now()
 	e.mu.Lock()
 	c := e.requests
@@ -26,8 +30,7 @@ func (e *Engine) requested(kind, id string) bool {
 	if !c.ok || now-c.asked > requestAge {
 		names, err := e.in.FS.List(spool.DirRequests)
 		if err != nil {
-			e.in.Warn("list requests", err)
-			return false
+			return false, fmt.Errorf("list requests: %w", err)
 		}
 		c = requestCache{asked: now, ok: true, names: map[string]bool{}}
 		for _, n := range names {
@@ -37,16 +40,32 @@ func (e *Engine) requested(kind, id string) bool {
 		e.requests = c
 		e.mu.Unlock()
 	}
-	return c.names[spool.RequestPath(kind, id)]
+	if !c.names[spool.RequestPath(kind, id)] {
+		return false, nil
+	}
+	return e.in.Exists(spool.RequestPath(kind, id))
+}
+
+// wish is what a person asked for a job: "cancel", "hold" or "".
+func (e *Engine) wish(id string) (string, error) {
+	for _, kind := range []string{"cancel", "hold"} {
+		if asked, err := e.requested(kind, id); asked || err != nil {
+			return kind, err
+		}
+	}
+	return "", nil
 }
 
 // honour does, before the seal, what a person asked for a claimed job.
 func (e *Engine) honour(c *spool.Claim) (done bool, err error) {
 	id := c.Name.ID
+	kind, err := e.wish(id)
 	switch {
-	case e.requested("cancel", id):
+	case err != nil:
+		return true, errors.Join(err, c.Return(spool.Why{Reason: err.Error()}))
+	case kind == "cancel":
 		err = c.Fail(spool.EvCancelled, "cancelled on request")
-	case e.requested("hold", id):
+	case kind == "hold":
 		err = c.Hold("held on request")
 	default:
 		return false, nil
@@ -58,25 +77,42 @@ func (e *Engine) honour(c *spool.Claim) (done bool, err error) {
 }
 
 // honourSealed does so before the release. The job at the cluster is cancelled
-// after the sealed file is out of the way: from then on nobody releases it, and
-// the cancel spares a job that is not held.
+// after the sealed file is seen where it was put: from then on nobody releases
+// it, and the cancel spares a job that is not held.
 func (e *Engine) honourSealed(ctx context.Context, t *tracked) bool {
 	id := t.s.Name.ID
-	var err error
+	place := spool.PlaceHeld
+	kind, err := e.wish(id)
 	switch {
-	case e.requested("cancel", id):
+	case err != nil: // not released against a person's will
+		e.in.Warn("look for requests", err)
+		return true
+	case kind == "cancel":
+		place = spool.PlaceFailed
 		err = t.s.Fail(spool.EvCancelled, "cancelled on request, before its release")
-	case e.requested("hold", id):
+	case kind == "hold":
 		err = t.s.Hold("held on request, before its release")
 	default:
 		return false
 	}
 	e.settle(t, err)
-	if err == nil {
-		e.in.Honoured(id)
-		if cerr := e.cluster.Cancel(ctx, t.id); cerr != nil {
-			e.in.Warn("cancel "+t.id, cerr)
-		}
+	if err != nil {
+		return true
+	}
+	e.in.Honoured(id)
+	found, err := e.in.Locate(id)
+	if err != nil || len(found) != 1 || found[0].Place != place || found[0].Name.Cluster != t.id {
+		return true // somebody else ended it, in another way
+	}
+	if err := e.cluster.Cancel(ctx, t.id); err != nil {
+		e.in.Warn("cancel "+t.id, err)
 	}
 	return true
+}
+
+// overtaken removes what a person asked too late for a job that is done.
+func (e *Engine) overtaken(id string) {
+	if kind, err := e.wish(id); err == nil && kind != "" {
+		e.in.Honoured(id)
+	}
 }
