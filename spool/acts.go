@@ -122,7 +122,7 @@ func (op *Operator) find(ctx context.Context, verb, id string) (Found, error) {
 				return Found{}, errors.Join(err, &Refusal{Act: verb, Job: id, Why: "the job is there twice", Next: "fencepost audit"})
 			}
 		}
-		if len(found) > 0 {
+		if found = op.linked(id, found); len(found) > 0 {
 			return Furthest(found), nil
 		}
 		if err := op.Env.Sleep(ctx, 200*time.Millisecond); err != nil {

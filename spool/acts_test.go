@@ -100,7 +100,7 @@ func TestPersonsActsSwept(t *testing.T) {
 	for _, x := range personActs {
 		t.Run(x.name, func(t *testing.T) {
 			t.Parallel()
-			memfs.Sweep(t, memfs.Plan{Views: []string{"op"}, Errnos: everyErrno, Stale: true, Pairs: 150, Late: 150,
+			memfs.Sweep(t, memfs.Plan{Views: []string{"op"}, Errnos: everyErrno, Stale: true, Pairs: faultPairs(150), Late: faultPairs(150),
 				Options: memfs.Options{SyncExport: true}}, func(m *memfs.Mem) error { return personScenario(m, x) })
 		})
 	}
@@ -233,8 +233,10 @@ func TestUnparkNeedsProof(t *testing.T) {
 	}
 	gone = true
 	for what, ask := range map[string]spool.AskCluster{
-		"the cluster can't be asked":           nil,
-		"the cluster has it as 77: running":    func(context.Context, string) (spool.Answer, error) { return spool.Answer{Known: true, Cluster: "77", Detail: "running"}, nil },
+		"the cluster can't be asked": nil,
+		"the cluster has it as 77: running": func(context.Context, string) (spool.Answer, error) {
+			return spool.Answer{Known: true, Cluster: "77", Detail: "running"}, nil
+		},
 		"the cluster couldn't be asked: down!": func(context.Context, string) (spool.Answer, error) { return spool.Answer{}, errors.New("down!") },
 	} {
 		op.Ask = ask
@@ -283,4 +285,12 @@ func TestActsAreTold(t *testing.T) {
 	if len(why.Why) != 1 || why.Why[0].Reason != "p@a: because" {
 		t.Errorf("reasons: %+v", why)
 	}
+}
+
+// faultPairs bounds the runs with two faults.
+func faultPairs(n int) int {
+	if testing.Short() {
+		return n / 5
+	}
+	return n
 }

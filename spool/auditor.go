@@ -155,7 +155,11 @@ func (a *Auditor) look(standing map[string]string) (*auditPass, error) {
 		delete(a.buckets, Bucket(id)) // an alarm is looked after
 	}
 	sc := &scan{s: a.in.Spool, visit: func(f Found) { p.found[f.Name.ID] = append(p.found[f.Name.ID], f) }}
-	buckets, err := sc.list(DirGate)
+	// Made by init, never removed: without it this is not the spool.
+	buckets, err := a.in.FS.List(DirGate)
+	if err != nil {
+		return nil, fmt.Errorf("list: %w", err)
+	}
 	for _, b := range buckets {
 		if k := a.buckets[b]; k != nil && k.listed-k.since >= quietAfter && now-k.listed < relistAfterQuiet {
 			skipped[b] = true
@@ -183,7 +187,9 @@ func (a *Auditor) look(standing map[string]string) (*auditPass, error) {
 			delete(p.found, id)
 			continue
 		}
-		p.found[id] = dedupe(found)
+		if p.found[id] = a.in.linked(id, dedupe(found)); len(p.found[id]) == 0 {
+			delete(p.found, id)
+		}
 	}
 	a.settle(p, now)
 	return p, nil

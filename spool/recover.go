@@ -45,7 +45,7 @@ func (in *Instance) Recover(ctx context.Context, id string, ask AskCluster, dryR
 	if err != nil {
 		return r, fmt.Errorf("recover %s: %w", id, err)
 	}
-	if len(found) > 0 {
+	if found = in.linked(id, found); len(found) > 0 {
 		r.Did, r.Path = DidFind, Furthest(found).Path
 		return r, nil
 	}
@@ -131,11 +131,10 @@ func (in *Instance) enter(from string, n Name, to, event, detail string) error {
 		// Claimed already, perhaps; or the draft was dropped, since this epoch
 		// is over. Only a look at the job tells.
 		var found []Found
-		if found, err = in.Locate(n.ID); err == nil && len(found) == 0 {
+		if found, err = in.Locate(n.ID); err == nil && len(in.linked(n.ID, found)) == 0 {
 			err = in.checkFenced(in.drafts())
-		}
-		if len(found) > 0 {
-			verdict, err = Done, nil
+		} else if err == nil {
+			verdict = Done
 		}
 	}
 	if verdict != Done {

@@ -95,9 +95,9 @@ func TestRecoverSwept(t *testing.T) {
 	for _, x := range stolen {
 		t.Run(x.name, func(t *testing.T) {
 			t.Parallel()
-			memfs.Sweep(t, memfs.Plan{Views: []string{"op"}, Errnos: everyErrno, Stale: true, Pairs: 150,
+			memfs.Sweep(t, memfs.Plan{Views: []string{"op"}, Errnos: everyErrno, Stale: true, Pairs: faultPairs(150),
 				Options: memfs.Options{SyncExport: true}}, recoverScenario(x.do, 2))
-			memfs.Sweep(t, memfs.Plan{Views: []string{"op", "op2", "r"}, NoDie: true, Late: 300,
+			memfs.Sweep(t, memfs.Plan{Views: []string{"op", "op2", "r"}, NoDie: true, Late: faultPairs(300),
 				Options: memfs.Options{SyncExport: true}}, recoverScenario(x.do, 2))
 		})
 	}
@@ -244,7 +244,9 @@ func TestRecoverWhatWasHandedOver(t *testing.T) {
 		t.Errorf("without force: got %v", err)
 	}
 	op.Force = true
-	op.Ask = func(context.Context, string) (spool.Answer, error) { return spool.Answer{Known: true, Cluster: "7", Detail: "running"}, nil }
+	op.Ask = func(context.Context, string) (spool.Answer, error) {
+		return spool.Answer{Known: true, Cluster: "7", Detail: "running"}, nil
+	}
 	if _, err := op.CopyAgain(ctx, jobA, "any"); !errors.As(err, &refusal) || !strings.Contains(refusal.Why, "running") {
 		t.Errorf("the cluster has it: got %v", err)
 	}
@@ -268,7 +270,7 @@ func TestCopyAgainSwept(t *testing.T) {
 		_, err := op.CopyAgain(ctx, jobA, "any")
 		return err
 	}
-	memfs.Sweep(t, memfs.Plan{Views: []string{"op"}, Errnos: everyErrno, Stale: true, Pairs: 300, Late: 200,
+	memfs.Sweep(t, memfs.Plan{Views: []string{"op"}, Errnos: everyErrno, Stale: true, Pairs: faultPairs(300), Late: faultPairs(200),
 		Options: memfs.Options{SyncExport: true}}, func(m *memfs.Mem) error {
 		w := newWorld(m)
 		m.Quiet(func() {

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -44,17 +45,29 @@ func newHostsCmd(g *globals) *cobra.Command {
 		Short: "Show every host: alive or not, fit or not, which epoch, which version",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			hosts, err := onSpool(g, cmd, func(ctx context.Context, s *share) ([]hostDoc, error) {
+			type both struct {
+				Hosts  []hostDoc  `json:"hosts"`
+				Alarms []alarmDoc `json:"alarms"`
+			}
+			doc, err := onSpool(g, cmd, func(ctx context.Context, s *share) (d both, err error) {
 				claims, err := claimsByHost(s)
 				if err != nil {
-					return nil, err
+					return d, err
 				}
-				return lookAtHosts(ctx, s, claims)
+				if d.Hosts, err = lookAtHosts(ctx, s, claims); err != nil {
+					return d, err
+				}
+				d.Alarms, err = takeAlarms(s)
+				d.Alarms = slices.DeleteFunc(d.Alarms, func(a alarmDoc) bool { return a.Resolved })
+				return d, err
 			})
 			if err != nil {
 				return err
 			}
-			return g.print("hosts", map[string]any{"hosts": hosts}, func(o *show.Out) { printHosts(o, hosts) })
+			return g.print("hosts", doc, func(o *show.Out) {
+				printHosts(o, doc.Hosts)
+				printAlarms(o, doc.Alarms)
+			})
 		},
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"path"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -27,19 +28,33 @@ type intruderDoc struct {
 }
 
 func newIntrudersCmd(g *globals) *cobra.Command {
-	return &cobra.Command{
+	acknowledge, reason := false, ""
+	cmd := &cobra.Command{
 		Use:   "intruders",
 		Short: "Show who was refused, and which files were none of ours",
 		Long: "intruders lists the machines that tried to take part and were refused, one line a machine and\n" +
 			"day, and the files that stood where only fencepost writes. A machine that was enrolled since\n" +
-			"counts as resolved: status doesn't mention it any more.",
+			"counts as resolved: status doesn't mention it any more.\n\n" +
+			"It also lists the alarms that the hosts raised: jobs that vanished or are there twice, until they\n" +
+			"are right again, and canaries that a foreign program took, until they have stood untouched for an\n" +
+			"hour or a person says with --acknowledge that he knows.",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			type both struct {
 				Intruders []intruderDoc `json:"intruders"`
 				Foreign   []string      `json:"foreign_files"`
+				Alarms    []alarmDoc    `json:"alarms"`
 			}
 			doc, err := onSpool(g, cmd, func(_ context.Context, s *share) (d both, err error) {
+				if acknowledge {
+					why := strings.TrimSuffix("acknowledged by "+person()+": "+reason, ": ")
+					if _, err := s.ResolveAlarms(func(spool.Alarm) bool { return true }, why); err != nil {
+						return d, err
+					}
+				}
+				if d.Alarms, err = takeAlarms(s); err != nil {
+					return d, err
+				}
 				if d.Intruders, err = takeIntruders(s); err == nil {
 					d.Foreign, err = foreignFiles(s)
 				}
@@ -57,9 +72,13 @@ func newIntrudersCmd(g *globals) *cobra.Command {
 				for _, f := range doc.Foreign {
 					o.Cells(show.Fine, "foreign file", f)
 				}
+				printAlarms(o, doc.Alarms)
 			})
 		},
 	}
+	cmd.Flags().BoolVar(&acknowledge, "acknowledge", false, "mark the canaries' alarms as known")
+	cmd.Flags().StringVar(&reason, "reason", "", "`TEXT` that others will read")
+	return cmd
 }
 
 func takeIntruders(s *share) ([]intruderDoc, error) {

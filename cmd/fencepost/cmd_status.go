@@ -37,10 +37,11 @@ type statusDoc struct {
 	Foreign    int            `json:"foreign_files"`
 	Vanished   int            `json:"vanished"`
 	Duplicated int            `json:"duplicated"`
+	Lost       []lostDoc      `json:"vanished_jobs"`
+	Alarms     []alarmDoc     `json:"alarms"`
 	Problems   []problem      `json:"problems"`
 
 	intruders []intruderDoc
-	lost      []string
 	doubled   []string
 }
 
@@ -100,7 +101,7 @@ func takeStatus(ctx context.Context, s *share) (*statusDoc, error) {
 		Accepting: c.places[spool.PlaceAccepting], Claimed: c.places[spool.PlaceClaimed], Sealed: c.places[spool.PlaceSealed],
 		Held: c.places[spool.PlaceHeld], Parked: c.places[spool.PlaceParked], Failed: c.places[spool.PlaceFailed],
 		Done: c.places[spool.PlaceDone], Hosts: hosts, Vanished: len(c.vanished), Duplicated: len(c.doubled),
-		lost: c.vanished, doubled: c.doubled, Problems: []problem{}}
+		doubled: c.doubled, Problems: []problem{}}
 	for _, stage := range spool.Stages() {
 		d.Waiting[string(stage)] = c.waiting[stage]
 	}
@@ -108,7 +109,12 @@ func takeStatus(ctx context.Context, s *share) (*statusDoc, error) {
 	if d.intruders, err = takeIntruders(s); err != nil {
 		return nil, err
 	}
-	d.Intruders = len(unresolved(d.intruders))
+	if d.Alarms, err = takeAlarms(s); err != nil {
+		return nil, err
+	}
+	d.Intruders = len(unresolved(d.intruders)) + len(takenCanaries(d.Alarms))
+	// What the journals can't say, the count says all the same.
+	d.Lost, _ = lastSeen(s, c.vanished)
 	foreign, err := foreignFiles(s)
 	if err != nil {
 		return nil, err
@@ -124,7 +130,7 @@ func (d *statusDoc) judge() {
 		d.Problems = append(d.Problems, problem{Code: code, Text: fmt.Sprintf(format, args...), Exit: exit, Next: next})
 	}
 	if d.Vanished > 0 {
-		add(exitUnsafe, "vanished", "fencepost audit", "%d accepted and nowhere: %s", d.Vanished, some(d.lost))
+		add(exitUnsafe, "vanished", "fencepost audit --recover", "%d accepted and nowhere: %s", d.Vanished, someLost(d.Lost))
 	}
 	if d.Duplicated > 0 {
 		add(exitUnsafe, "duplicated", "fencepost audit", "%d in two places: %s", d.Duplicated, some(d.doubled))
