@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -55,8 +56,9 @@ type site struct {
 	bin   string
 	dir   string
 	spool string
-	args  []string // of every serve
-	env   []string // added to that of every serve
+	args  []string            // of every serve
+	env   []string            // added to that of every serve
+	own   map[string][]string // added to that of one host's
 	hosts map[string]*proc
 	mu    sync.Mutex
 }
@@ -70,7 +72,7 @@ type proc struct {
 
 func newSite(t *testing.T, hosts []string, serveArgs ...string) *site {
 	t.Helper()
-	s := &site{t: t, bin: binary(t), dir: t.TempDir(), args: serveArgs, hosts: map[string]*proc{}}
+	s := &site{t: t, bin: binary(t), dir: t.TempDir(), args: serveArgs, own: map[string][]string{}, hosts: map[string]*proc{}}
 	s.spool = filepath.Join(s.dir, "spool")
 	s.run(0, "init", "--no-enroll", "--spool", s.spool)
 	for _, h := range hosts {
@@ -115,7 +117,7 @@ func (s *site) tryStart(host string, limit time.Duration, more ...string) (*proc
 	args := append([]string{"serve", "--spool", s.spool, "--host", host, "--listen", "127.0.0.1:0"}, s.args...)
 	cmd := exec.Command(s.bin, append(args, more...)...)
 	p := &proc{cmd: cmd, log: filepath.Join(s.dir, host+".log"), ended: make(chan struct{})}
-	cmd.Env = append(os.Environ(), s.env...)
+	cmd.Env = slices.Concat(os.Environ(), s.env, s.own[host])
 	log, err := os.OpenFile(p.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return nil, err
