@@ -112,7 +112,7 @@ func (d *daemon) openSpool(dir string) (*spool.Spool, error) {
 	return deadline(d.cfg.Timeout.Duration, dir, func() (*spool.Spool, error) {
 		fs, err := d.g.openFS(dir)
 		if err != nil {
-			return nil, err
+			return nil, openError(err)
 		}
 		sp, err := spool.Open(env.NewReal(fs))
 		if err == nil {
