@@ -107,7 +107,11 @@ func (l *Lease) LowerEpochs() ([]Over, error) {
 	lower, err := LowerEpochs(l.f.fs, l.Host(), l.epoch)
 	var over []Over
 	for _, n := range lower {
-		over = append(over, Over{Host: l.Host(), Epoch: n, Why: fmt.Sprintf("epoch %d of the host began", l.epoch), Death: n == l.died})
+		why := fmt.Sprintf("epoch %d of the host began", l.epoch)
+		if n == l.died {
+			why = fmt.Sprintf("its instance died, without a goodbye; %s", why)
+		}
+		over = append(over, Over{Host: l.Host(), Epoch: n, Why: why, Death: n == l.died})
 	}
 	return over, err
 }
