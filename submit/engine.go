@@ -16,7 +16,7 @@ type Options struct {
 	ConfirmAfter time.Duration // a released job counts when it is seen so twice, this far apart
 	ListEvery    time.Duration // one listing of the cluster in this time, at most
 	PastFor      time.Duration // how long the scheduler's record is asked for an absent job
-	KeyWindow    time.Duration // how long a submission with a key may be repeated
+	KeyWindow    time.Duration // how long a submission with a key may be repeated; 0 = for ever
 	ProbeEvery   time.Duration // fitness, between claims
 	SweepEvery   time.Duration // ghosts
 	Poll         time.Duration // of the stage's directory
@@ -29,7 +29,7 @@ type Options struct {
 // DefaultOptions are the settings unless told otherwise.
 func DefaultOptions() Options {
 	return Options{Workers: 4, Window: 50, ConfirmAfter: 7 * time.Second, ListEvery: 2 * time.Second,
-		PastFor: time.Minute, KeyWindow: 10 * time.Minute, ProbeEvery: time.Minute, SweepEvery: time.Minute,
+		PastFor: time.Minute, ProbeEvery: time.Minute, SweepEvery: time.Minute,
 		Poll: 200 * time.Millisecond, MaxPoll: 2 * time.Second}
 }
 
@@ -57,6 +57,7 @@ type Engine struct {
 	streak   int    // failures of this host in a row
 	sentBack time.Duration
 	requests requestCache
+	ages     ages
 	orphans  map[string]bool // held jobs whose epoch was gone at the last sweep; the sweeper's alone
 	stats    Stats
 }

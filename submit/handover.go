@@ -51,22 +51,31 @@ func (e *Engine) handOne(ctx context.Context, c *spool.Claim) error {
 // whose id was never sealed is never released, so any failure or silence only
 // means "perhaps accepted", and the claim goes back.
 func (e *Engine) submitHeld(ctx context.Context, c *spool.Claim, req Request) error {
-	start := e.env.Now()
-	id, err := e.cluster.Submit(ctx, req)
-	if err == nil && !spool.ValidClusterID(id) {
-		err = &Error{Outcome: Unknown, Op: "submit", Detail: fmt.Sprintf("unusable cluster id %q", id)}
-	}
+	id, err := e.submit(ctx, c.Name, req, "held")
 	if err != nil {
 		return e.failed(ctx, err, claimed{c})
 	}
-	e.succeeded()
-	e.note(spool.EvSubmitted, c.Name, id, "held", e.env.Now()-start)
 	s, err := c.Seal(id)
 	if err != nil {
 		return err // the cluster's job is left alone: the ghosts' sweep has proof or waits
 	}
 	e.track(s)
 	return nil
+}
+
+// submit asks the cluster. What can't be an id means that the outcome is unknown.
+func (e *Engine) submit(ctx context.Context, n spool.Name, req Request, how string) (id string, err error) {
+	start := e.env.Now()
+	id, err = e.cluster.Submit(ctx, req)
+	if err == nil && !spool.ValidClusterID(id) {
+		err = &Error{Outcome: Unknown, Op: "submit", Detail: fmt.Sprintf("unusable cluster id %q", id)}
+	}
+	if err != nil {
+		return "", err
+	}
+	e.succeeded()
+	e.note(spool.EvSubmitted, n, id, how, e.env.Now()-start)
+	return id, nil
 }
 
 // submitSealed seals first, without an id: that seal is the intent. It is for
@@ -78,57 +87,6 @@ func (e *Engine) submitSealed(ctx context.Context, c *spool.Claim, req Request) 
 	}
 	req.Entry = s.Path()
 	return e.submitIntent(ctx, s, req)
-}
-
-// submitIntent submits for a sealed file that bears no cluster id yet.
-func (e *Engine) submitIntent(ctx context.Context, s *spool.Sealed, req Request) error {
-	start := e.env.Now()
-	id, err := e.cluster.Submit(ctx, req)
-	if err == nil && !spool.ValidClusterID(id) {
-		err = &Error{Outcome: Unknown, Op: "submit", Detail: fmt.Sprintf("unusable cluster id %q", id)}
-	}
-	if err != nil {
-		return e.failed(ctx, err, intended{s, e})
-	}
-	e.succeeded()
-	e.note(spool.EvSubmitted, s.Name, id, "", e.env.Now()-start)
-	return e.accepted(s, id)
-}
-
-// acceptTries bounds how often the final record of an accepted intent is tried:
-// half a minute.
-const acceptTries = 6
-
-// accepted makes the final record of an intent that the cluster took. Nobody
-// but this task knows the cluster's id, so it doesn't give up easily; and if
-// somebody parked the job meanwhile, the id is added to the evidence.
-func (e *Engine) accepted(s *spool.Sealed, id string) error {
-	err := s.Done(id, "")
-	for try := 0; errors.Is(err, spool.ErrUnclear) && try < acceptTries; try++ {
-		s.Own()
-		if e.env.Sleep(context.Background(), 500*time.Millisecond<<try) != nil {
-			break
-		}
-		err = s.Done(id, "")
-	}
-	switch {
-	case err == nil:
-		return nil
-	case !errors.Is(err, spool.ErrLost):
-		// Whoever parks it will add to these reasons.
-		return errors.Join(err, e.in.AddWhy(spool.DirParked, s.Name, spool.EvSubmitted, "the cluster took it as "+id))
-	}
-	found, lerr := e.in.Locate(s.Name.ID)
-	for _, f := range found {
-		switch {
-		case f.Place == spool.PlaceDone && f.Name.Cluster == id:
-			return nil // by another try with the same key
-		case f.Place == spool.PlaceParked:
-			return errors.Join(err, e.in.AddWhy(spool.DirParked, f.Name, spool.EvSubmitted, "the cluster took it as "+id))
-		}
-	}
-	e.note(spool.EvUnclear, s.Name, id, fmt.Sprintf("the cluster took it as %s, but somebody else ended the job", id), 0)
-	return errors.Join(err, lerr)
 }
 
 // undecided is a job whose submission failed: a claim, or an intent.

@@ -17,7 +17,8 @@ import (
 type tracked struct {
 	s        *spool.Sealed
 	id       string        // the cluster's; "" = an intent
-	since    time.Duration // tracked from here
+	since    time.Duration // tracked from here; of an intent, it may be that old
+	tries    int           // of an intent, by us
 	released bool          // guarded by Engine.mu
 	releases int           // those that the cluster acknowledged
 	looked   time.Duration // the last listing, or try, that served it; 0 = none yet
@@ -27,8 +28,10 @@ type tracked struct {
 }
 
 // track takes a sealed file of this instance on.
-func (e *Engine) track(s *spool.Sealed) {
-	t := &tracked{s: s, id: s.Name.Cluster, since: e.env.Now()}
+func (e *Engine) track(s *spool.Sealed) { e.trackSince(s, e.env.Now()) }
+
+func (e *Engine) trackSince(s *spool.Sealed, since time.Duration) {
+	t := &tracked{s: s, id: s.Name.Cluster, since: since}
 	e.mu.Lock()
 	if e.tracked[s.Path()] == nil {
 		e.tracked[s.Path()] = t
@@ -51,8 +54,15 @@ func (e *Engine) Adopt(s *spool.Sealed) (done bool, err error) {
 	case !e.caps.Hold && !e.caps.Key:
 		e.tally(func(st *Stats) { st.Parked++ })
 		return true, s.Park("its instance stopped between the seal and the cluster's answer: it may have been submitted, and this backend can't be asked")
+	case e.caps.Hold:
+		e.trackSince(s, e.env.Now())
 	default:
-		e.track(s)
+		since, ok := e.age(s.Path())
+		if !ok {
+			e.tally(func(st *Stats) { st.Parked++ })
+			return true, s.Park("its instance stopped between the seal and the cluster's answer, and nobody saw how long ago: the cluster may have forgotten its key")
+		}
+		e.trackSince(s, since)
 	}
 	return false, nil
 }
@@ -80,6 +90,7 @@ type listing struct {
 }
 
 func (e *Engine) trackLoop(ctx context.Context) {
+	e.noteAges()
 	wait := e.opt.ListEvery
 	for ctx.Err() == nil {
 		e.look.Wait(ctx, wait)
@@ -96,7 +107,11 @@ func (e *Engine) trackLoop(ctx context.Context) {
 		if e.env.Sleep(ctx, rest) != nil {
 			return
 		}
+		e.noteAges()
 		wait = max(e.nextDue(e.trackedNow(), e.env.Now()), 10*time.Millisecond)
+		if w := e.opt.KeyWindow; w > 0 && e.caps.Key {
+			wait = min(wait, w/agesPerWindow)
+		}
 	}
 }
 
@@ -150,6 +165,8 @@ func (e *Engine) dueIn(t *tracked, now time.Duration) time.Duration {
 	switch {
 	case t.looked == 0:
 		return 0
+	case t.id == "":
+		return t.looked + min(e.opt.ListEvery<<min(t.tries, 5), 30*time.Second) - now
 	case t.unheld > 0:
 		return t.unheld + e.opt.ConfirmAfter - now
 	}
@@ -199,39 +216,6 @@ func (e *Engine) each(all []*tracked, f func(*tracked)) {
 		}
 		_ = g.Wait(context.Background())
 	}
-}
-
-// submitAgain repeats an intent under its key, which is harmless within the
-// key's window; after it, a person decides.
-func (e *Engine) submitAgain(ctx context.Context, t *tracked) {
-	if e.env.Now()-t.since > e.opt.KeyWindow {
-		e.settle(t, t.s.Park(fmt.Sprintf("no clear answer from the cluster for %s", e.opt.KeyWindow)))
-		return
-	}
-	if !e.mayClaim() {
-		return
-	}
-	document, err := t.s.Read()
-	if err != nil {
-		e.settle(t, err)
-		return
-	}
-	req, err := e.request(t.s.Name, t.s.Token(), t.s.Path(), document)
-	if err != nil {
-		e.settle(t, t.s.Fail(spool.EvQuarantine, err.Error()))
-		return
-	}
-	err = e.submitIntent(ctx, t.s, req)
-	if e.stillTracked(t) && OutcomeOf(err) == Unknown && err != nil {
-		return
-	}
-	e.settle(t, err)
-}
-
-func (e *Engine) stillTracked(t *tracked) bool {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return e.tracked[t.s.Path()] == t
 }
 
 // releaseBlind releases where the cluster can't list: the program's exit 0 is
