@@ -139,6 +139,10 @@ func (d *statusDoc) judge() {
 		add(exitUnsafe, "intruder", "fencepost intruders", "host %s, machine %s, was refused %d times, last at %s: %s",
 			in.Host, in.Machine, in.Count, in.Last, in.Reason)
 	}
+	for _, a := range takenCanaries(d.Alarms) {
+		add(exitUnsafe, "canary", "fencepost intruders", "a foreign program takes files of stage %s: %d times, last at %s: %s",
+			a.Stage, a.Count, a.Last, a.Detail)
+	}
 	for _, h := range d.Hosts {
 		exit := exitDegraded
 		switch lease.State(h.State) {
