@@ -77,10 +77,10 @@ type sending struct {
 	jobs     []sentDoc // for --json; not nil
 	accepted []string
 	states   map[string]codec.State // with --wait
-	refused  int // not accepted, for another reason than the document
-	bad      int // documents that are none
-	failed   int // with --wait
-	unsure   int // with --wait: parked, or no final record
+	refused  int                    // not accepted, for another reason than the document
+	bad      int                    // documents that are none
+	failed   int                    // with --wait
+	unsure   int                    // with --wait: parked, or no final record
 	writeErr error
 }
 
@@ -216,7 +216,7 @@ func (s *sending) complain(o batch.Outcome) {
 		s.bad++
 		s.say(where + refused.Error())
 		return
-	case errors.As(o.Err, &gaveUp) && gaveUp.Maybe:
+	case errors.As(o.Err, &gaveUp) && gaveUp.Maybe: // beyond here gaveUp is set, if it is one
 		s.say(where + "job " + o.ID + " " + o.Err.Error() + "\n  send it again with this id: --id " + o.ID)
 	case o.ID == "":
 		s.say(where + o.Err.Error())
@@ -224,6 +224,9 @@ func (s *sending) complain(o batch.Outcome) {
 		s.say(where + "job " + o.ID + " " + o.Err.Error())
 	}
 	s.refused++
+	if gaveUp != nil {
+		s.gaveUp++
+	}
 }
 
 // say writes to standard error, one line at a time.
@@ -286,8 +289,11 @@ func (s *sending) conclude() error {
 	case s.writeErr != nil:
 		return fmt.Errorf("print what was accepted: %w", s.writeErr)
 	case s.refused > 0:
-		return &exitError{code: exitFailed, err: fmt.Errorf("%d of %d jobs were not accepted", s.bad+s.refused, s.bad+s.refused+len(s.accepted)),
-			next: "is a host up at " + some(s.to) + "? fencepost hosts shows them"}
+		e := &exitError{code: exitFailed, err: fmt.Errorf("%d of %d jobs were not accepted", s.bad+s.refused, s.bad+s.refused+len(s.accepted))}
+		if s.gaveUp > 0 {
+			e.next = "is a host up at " + some(s.to) + "? fencepost hosts shows them"
+		}
+		return e
 	case s.bad > 0:
 		return &exitError{code: exitUsage, err: fmt.Errorf("%d of %d documents are not jobs", s.bad, s.bad+len(s.accepted)),
 			next: "the others were sent; docs/spec/job-json.md has the rules"}

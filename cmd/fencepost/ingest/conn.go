@@ -21,6 +21,13 @@ import (
 // written: PONG, REFUSED window_exceeded, GOAWAY. Past it the peer isn't read.
 const ownAnswers = 16
 
+// The kernel's buffers of a connection, in bytes. Answers are small; bodies
+// aren't, and come from far away, too.
+const (
+	kernelRead  = 256 << 10
+	kernelWrite = 32 << 10
+)
+
 // conn is one connection: a reader, which is its goroutine, a writer, and a
 // goroutine for each request that is with the backend.
 type conn struct {
@@ -52,6 +59,13 @@ func newConn(s *Server, nc net.Conn) *conn {
 		s: s, nc: nc, br: bufio.NewReader(nc), memory: account{shared: s.memory},
 		slots: make(chan struct{}, s.cfg.Window), own: make(chan struct{}, ownAnswers),
 		out: make(chan answer, s.cfg.Window+ownAnswers+1),
+	}
+	if b, ok := nc.(interface {
+		SetReadBuffer(int) error
+		SetWriteBuffer(int) error
+	}); ok { // hints: without them the kernel keeps megabytes for a peer that stalls
+		_ = b.SetReadBuffer(kernelRead)
+		_ = b.SetWriteBuffer(kernelWrite)
 	}
 	c.addr, _ = byAddress(nc, codec.Hello{})
 	c.log = s.cfg.Log.With().Str("peer", nc.RemoteAddr().String()).Logger()

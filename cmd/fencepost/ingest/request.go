@@ -143,15 +143,18 @@ func (c *conn) query(r *request) {
 func (r *request) enter(tokens chan struct{}) (context.Context, context.CancelFunc) {
 	s := r.c.s
 	ctx, cancel := context.WithTimeout(s.base, s.cfg.Answer)
-	stop := context.AfterFunc(ctx, func() {
+	late := func() {
 		r.refuse(Refusal{Code: codec.CodeUnavailable, Reason: "the share did not answer in time: not known to be accepted"})
-	})
+	}
+	stop := context.AfterFunc(ctx, late)
 	select {
 	case tokens <- struct{}{}:
 		if ctx.Err() != nil { // both were ready
 			<-tokens
+			late()
 		}
 	case <-ctx.Done():
+		late()
 	}
 	return ctx, func() { stop(); cancel() }
 }
