@@ -78,6 +78,7 @@ type sending struct {
 	accepted []string
 	states   map[string]codec.State // with --wait
 	refused  int                    // not accepted, for another reason than the document
+	gaveUp   int                    // of them, by this client
 	bad      int                    // documents that are none
 	failed   int                    // with --wait
 	unsure   int                    // with --wait: parked, or no final record
