@@ -88,7 +88,7 @@ func TestLookAtOnce(t *testing.T) {
 	x.goodbye(p, x.mustAcquire(p))
 	before := x.w.Now()
 	var got []lease.HostState
-	x.w.Do(x.admin, "look", func() { got, _ = lease.Look(ctx, x.admin, 0) })
+	x.w.Do(x.admin, "look", func() { got, _ = lease.Look(ctx, x.admin, time.Minute) })
 	if len(got) != 2 || x.w.Now() != before {
 		t.Errorf("got %+v after %v", got, x.w.Now()-before)
 	}

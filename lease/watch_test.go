@@ -283,26 +283,60 @@ func TestOwnWritesFail(t *testing.T) {
 
 // An observer that was stopped takes none of that time for the others' silence.
 func TestPausedObserver(t *testing.T) {
-	x := newFixture(t, 0, "a", "b")
+	x := newFixture(t, 0, "a")
 	p := x.proc("a")
 	x.mustAcquire(p)
-	cfg := lease.WatchConfig{Env: x.admin, Self: "b", Epoch: 1}
-	w := lease.NewWatcher(cfg)
-	for range 10 {
-		var over []lease.Over
-		x.w.Do(x.admin, "round", func() { over = w.Round(ctx, true) })
-		if len(over) > 0 {
-			t.Fatalf("got %v", over)
+	w := lease.NewWatcher(lease.WatchConfig{Env: x.admin, Self: "b", Epoch: 1})
+	for range 3 {
+		x.w.Do(x.admin, "round", func() { w.Round(ctx, true) })
+		x.w.RunFor(time.Second)
+	}
+	p.Stop()
+	x.w.Do(x.admin, "round", func() { w.Round(ctx, true) }) // the last that it wrote
+	// Both are away, as in a server's outage that nobody answers an error in.
+	x.w.RunFor(time.Minute)
+	x.w.Do(x.admin, "round", func() {
+		if over := w.Round(ctx, true); len(over) > 0 {
+			t.Errorf("got %v", over)
 		}
-		// Both are away; a comes back a moment later.
-		p.Stop()
-		x.w.RunFor(5 * time.Second)
-		x.w.Do(x.admin, "round", func() { over = w.Round(ctx, true) })
-		if len(over) > 0 {
-			t.Fatalf("got %v", over)
+	})
+}
+
+// The record changes while the observer asks for the lock: life.
+func TestChangeInTheLastMoment(t *testing.T) {
+	x := newFixture(t, 0, "a", "b")
+	b := x.start("b")
+	x.epochDirs("a", 1)
+	for _, dir := range []string{spool.HostDir("a"), spool.FencedDir("a")} {
+		if err := x.admin.FS().Mkdir(dir); err != nil {
+			t.Fatal(err)
 		}
-		p.Continue()
-		x.w.RunFor(1500 * time.Millisecond)
+	}
+	rec, err := x.admin.FS().OpenRecord(spool.HeartbeatPath("a"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := sample()
+	r.Host, r.Epoch, r.Goodbye = "a", 1, false
+	beats := 0
+	beat := func() {
+		r.Counter++
+		beats++
+		if err := rec.Write(mustEncode(t, r)); err != nil {
+			t.Error(err)
+		}
+	}
+	beat()
+	var again func()
+	again = func() {
+		beat()
+		x.m.At(memfs.Point{View: "b", Kind: memfs.TryLock, Name: "hosts/a/"}, again)
+	}
+	x.m.At(memfs.Point{View: "b", Kind: memfs.TryLock, Name: "hosts/a/"}, again)
+	x.w.RunFor(time.Minute)
+	x.wantNothingOver(b)
+	if beats < 5 {
+		t.Errorf("got %d attempts at the lock: not a test", beats)
 	}
 }
 
