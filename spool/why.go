@@ -97,8 +97,15 @@ func (s *Spool) sinceWhy(had []WhyEntry, n Name) []WhyEntry {
 	return had
 }
 
-// AddWhy adds what became known later to a job's reasons.
+// AddWhy adds what became known later to a job's reasons. It works for an
+// instance whose epoch is over, too: what only it knows would else be lost. So
+// the draft lies beside its journal, not among its drafts, which may be gone.
 func (in *Instance) AddWhy(dir string, n Name, event, reason string) error {
 	in.note(event, n, reason)
-	return in.writeWhy(dir, n, event, reason)
+	if err := in.Journal.Flush(); err != nil {
+		in.Warn("journal", err)
+	}
+	draft := path.Join(HostDir(in.Host), "why~"+in.nonce()+".json")
+	return in.addWhy(dir, draft, n, WhyEntry{Time: in.Env.Wall().UTC(), Host: in.Host, Event: event, Stage: n.Stage,
+		Token: in.shortToken(n), Gen: n.Gen, Faults: n.Faults, Cluster: n.Cluster, Reason: reason})
 }

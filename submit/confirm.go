@@ -178,6 +178,7 @@ func (e *Engine) setReleased(t *tracked) {
 func (e *Engine) releaseAll(ctx context.Context, all []*tracked) {
 	var ids []string
 	var going []*tracked
+	e.askAgain()
 	for _, t := range all {
 		if e.honourSealed(ctx, t) {
 			continue

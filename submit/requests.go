@@ -46,6 +46,14 @@ func (e *Engine) requested(kind, id string) (bool, error) {
 	return e.in.Exists(spool.RequestPath(kind, id))
 }
 
+// askAgain has the next look at requests list them afresh: before a release, a
+// request that came a moment ago counts.
+func (e *Engine) askAgain() {
+	e.mu.Lock()
+	e.requests.ok = false
+	e.mu.Unlock()
+}
+
 // wish is what a person asked for a job: "cancel", "hold" or "".
 func (e *Engine) wish(id string) (string, error) {
 	for _, kind := range []string{"cancel", "hold"} {

@@ -134,6 +134,7 @@ func (e *Engine) trackPass(ctx context.Context) (rest time.Duration, err error) 
 	if err := e.checkPin(ctx); err != nil {
 		return 0, err
 	}
+	e.askAgain()
 	e.each(due, func(t *tracked) {
 		t.looked = now
 		if e.caps.Hold {

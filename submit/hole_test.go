@@ -1,0 +1,358 @@
+package submit_test
+
+import (
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"fencepost/spool"
+	"fencepost/spool/vfs/memfs"
+	"fencepost/submit"
+	"fencepost/submit/clustersim"
+)
+
+// The schedules that broke earlier versions of the protocol. Each says what
+// has to be broken for it to fail; each was seen to fail so.
+
+// cancels counts the calls that cancel something.
+func (w *world) cancels() *int {
+	n := new(int)
+	w.sim.Before = func(c clustersim.Call) {
+		if c.Op == clustersim.OpCancel {
+			*n++
+		}
+	}
+	return n
+}
+
+// mustHeal lets everything end, and checks.
+func (w *world) mustHeal(t *testing.T) {
+	t.Helper()
+	if err := w.heal(); err != nil {
+		t.Error(err)
+	}
+}
+
+// want checks the place of the first job, and how often it started.
+func (w *world) want(t *testing.T, place spool.Place, starts int) {
+	t.Helper()
+	if got, n := w.place(w.ids[0]), w.starts(w.ids[0]); got != place || n != starts {
+		t.Errorf("the job is %q with %d starts, want %q with %d", got, n, place, starts)
+	}
+}
+
+// stopAfterSeal stops a host when its first seal is durable, before it has
+// asked the cluster anything more.
+func (w *world) stopAfterSeal(p *proc) {
+	w.m.At(memfs.Point{View: p.host.Name(), Kind: memfs.Sync, Name: "sealed/" + p.host.Name(), After: true}, p.host.Stop)
+}
+
+// cancelOnAbsent: submitHeld cancels when its seal is lost.
+func TestHole_02_LoserCancelsRunningJob(t *testing.T) {
+	w := memWorld(t, simOptions(heldCaps))
+	cancels := w.cancels()
+	w.feed(1)
+	a := w.start("a")
+	w.m.Inject = func(op memfs.Op) memfs.Verdict {
+		if op.View == "a" && op.Kind == memfs.Rename && strings.HasPrefix(op.To, "sealed/a") {
+			a.host.Stop()
+			return memfs.Verdict{Apply: true, Err: syscall.ENOENT}
+		}
+		return memfs.Verdict{}
+	}
+	w.env.RunFor(5 * time.Second)
+	a.fence()
+	w.start("b")
+	w.env.RunFor(time.Minute)
+	w.want(t, spool.PlaceDone, 1)
+	a.host.Continue()
+	w.env.RunFor(time.Minute)
+	if *cancels > 0 {
+		t.Errorf("%d cancels, want none", *cancels)
+	}
+	w.want(t, spool.PlaceDone, 1)
+}
+
+// sweepByAbsence: provenDead says yes when no file names the id.
+func TestHole_03_SweepCancelsLiveSubmission(t *testing.T) {
+	w := memWorld(t, simOptions(heldCaps))
+	cancels := w.cancels()
+	w.feed(1)
+	a := w.start("a")
+	w.sim.At(clustersim.Point{Host: "a", Op: clustersim.OpSubmit, After: true}, a.host.Stop)
+	w.env.RunFor(5 * time.Second)
+	w.start("b")
+	w.env.RunFor(50 * time.Second)
+	if *cancels > 0 {
+		t.Errorf("%d cancels of a live submission", *cancels)
+	}
+	a.host.Continue()
+	w.mustHeal(t)
+	w.want(t, spool.PlaceDone, 1)
+}
+
+// The sweep of one spool meets the jobs of another, and unknown ones: the check
+// of the token's spool, or of the name's prefix, left out.
+func TestHole_03_AnotherSpoolsJobs(t *testing.T) {
+	w := memWorld(t, simOptions(heldCaps))
+	other := w.sim.Submit(submit.Request{Name: "fp-22222222-" + jobID(1), Token: "22222222-2222-4333-8444-555555555555/a/1/1/0"})
+	unknown := w.sim.Submit(submit.Request{Name: prefix + jobID(77), Token: testSpoolID + "/a/1/9/0"})
+	edited := w.sim.Submit(submit.Request{Name: prefix + jobID(1), Token: "edited"})
+	w.epochs["a"] = 1 // the epoch of those tokens is over
+	w.feed(1)
+	w.start("a")
+	w.start("b")
+	w.env.RunFor(3 * time.Minute)
+	for _, id := range []string{other, unknown, edited} {
+		if got, _ := w.sim.State(id); got != submit.Held {
+			t.Errorf("job %s is %s, want held", id, got)
+		}
+	}
+	w.want(t, spool.PlaceDone, 1)
+}
+
+// unfitJanitor: list doesn't compare the pin.
+func TestHole_04_UnfitJanitor(t *testing.T) {
+	w := memWorld(t, simOptions(heldCaps))
+	w.opt.StrictGuard = true // so that what is absent would be submitted again
+	w.feed(1)
+	a := w.start("a")
+	w.m.At(memfs.Point{View: "a", Kind: memfs.Sync, Name: "sealed/a", After: true}, a.host.Kill)
+	w.env.RunFor(5 * time.Second)
+	w.sim.Another["u"] = true
+	u := w.start("u")
+	w.env.RunFor(3 * time.Minute)
+	if got := w.place(w.ids[0]); got != spool.PlaceSealed || u.eng.Tracked() != 1 {
+		t.Errorf("the job is %s, want sealed until a fit host comes", got)
+	}
+	if fit, why := u.eng.Fitness(); fit || !strings.Contains(why, "another") {
+		t.Errorf("host u: fit %v, %q", fit, why)
+	}
+	w.start("b")
+	w.env.RunFor(time.Minute)
+	w.want(t, spool.PlaceDone, 1)
+	w.mustHeal(t)
+}
+
+// nameOnlyCheck: judge doesn't compare tokens.
+func TestHole_05_IDUsedAgainForTheSameKey(t *testing.T) {
+	w := memWorld(t, simOptions(heldCaps))
+	w.opt.StrictGuard = true
+	w.feed(1)
+	a := w.start("a")
+	w.stopAfterSeal(a)
+	w.env.RunFor(3 * time.Second)
+	w.sim.Crash(5 * time.Second)
+	a.fence()
+	a.view.Freeze("sealed/a/1") // the file in its place, as a's client has it cached
+	b := w.start("b")
+	w.m.At(memfs.Point{View: "b", Kind: memfs.Rename, Name: "sealed/b"}, b.host.Kill)
+	w.env.RunUntil(2*time.Minute, b.view.Dead)
+	if got, _ := w.sim.State("100"); got != submit.Held {
+		t.Fatalf("id 100 is %s: the schedule didn't come about", got)
+	}
+	a.host.Continue()
+	w.env.RunFor(10 * time.Second)
+	if got, _ := w.sim.State("100"); got != submit.Held {
+		t.Errorf("a released a submission that isn't its own: %s", got)
+	}
+	w.start("c")
+	w.mustHeal(t)
+	w.want(t, spool.PlaceDone, 1)
+}
+
+// absent taken for "never started".
+func TestHole_06_AbsentAfterItRan(t *testing.T) {
+	for name, tc := range map[string]struct {
+		caps  submit.Caps
+		guard bool
+		want  spool.Place
+	}{"nothing proves": {heldCaps, false, spool.PlaceParked}, "record": {pastCaps, false, spool.PlaceDone}, "guard": {heldCaps, true, spool.PlaceDone}} {
+		t.Run(name, func(t *testing.T) {
+			so := simOptions(tc.caps)
+			so.MinJobAge, so.Guard = 10*time.Second, tc.guard
+			w := memWorld(t, so)
+			w.feed(1)
+			a := w.start("a")
+			w.sim.At(clustersim.Point{Host: "a", Op: clustersim.OpRelease, After: true}, a.host.Kill)
+			w.env.RunFor(10 * time.Minute)
+			w.sim.Crash(0) // a restart on record proves nothing
+			w.start("b")
+			w.env.RunFor(5 * time.Minute)
+			w.want(t, tc.want, 1)
+		})
+	}
+}
+
+// noExitGate: handOne doesn't link once/.
+func TestHole_07_SecondCopy(t *testing.T) {
+	for name, caps := range map[string]submit.Caps{"held": heldCaps, "plain": plainCaps, "key": keyCaps} {
+		t.Run(name, func(t *testing.T) {
+			so := simOptions(caps)
+			so.KeyWindow = time.Second
+			w := memWorld(t, so)
+			w.feed(1)
+			w.m.Quiet(func() { w.put(w.ids[0], spool.Name{ID: w.ids[0], Gen: 1}) })
+			w.start("a")
+			w.start("b")
+			w.env.RunFor(2 * time.Minute)
+			w.want(t, spool.PlaceDone, 1)
+			if w.sim.Stats.Submitted != 1 {
+				t.Errorf("%d submissions, want 1", w.sim.Stats.Submitted)
+			}
+			if !strings.Contains(w.m.Tree(), spool.CopyPrefix) {
+				t.Error("the copy isn't parked")
+			}
+		})
+	}
+}
+
+// FinishStuck left out, or a tracker that works without a pin.
+func TestHole_12_SealedOnAHostThatLostItsCluster(t *testing.T) {
+	w := memWorld(t, simOptions(heldCaps))
+	w.feed(1)
+	w.m.At(memfs.Point{View: "a", Kind: memfs.Sync, Name: "sealed/a", After: true}, func() { w.sim.Another["a"] = true })
+	w.start("a")
+	w.start("b")
+	w.env.RunFor(w.seal - 10*time.Second)
+	if got := w.place(w.ids[0]); got != spool.PlaceSealed && got != spool.PlaceDone {
+		t.Errorf("the job is %s", got)
+	}
+	w.env.RunFor(time.Minute)
+	w.want(t, spool.PlaceDone, 1)
+	w.mustHeal(t)
+}
+
+// A cancelled job put back to its stage by whoever sees it first, or last.
+func TestHole_13_CancelledAtTheClusterStaysSo(t *testing.T) {
+	for name, purge := range map[string]time.Duration{"listed": 0, "on record": time.Second} {
+		t.Run(name, func(t *testing.T) {
+			so := simOptions(pastCaps)
+			so.MinJobAge = purge
+			w := memWorld(t, so)
+			w.feed(1)
+			a := w.start("a")
+			w.stopAfterSeal(a)
+			w.env.RunFor(3 * time.Second)
+			w.sim.Kill("100")
+			w.env.RunFor(3 * time.Second)
+			a.fence()
+			w.start("b")
+			w.env.RunFor(20 * time.Second)
+			a.host.Continue()
+			w.env.RunFor(2 * time.Minute)
+			w.want(t, spool.PlaceFailed, 0)
+			if w.sim.Stats.Submitted != 1 {
+				t.Errorf("%d submissions, want 1", w.sim.Stats.Submitted)
+			}
+		})
+	}
+}
+
+// The name in held/ without generation or cluster id.
+func TestHole_17_HeldKeepsItsNumbers(t *testing.T) {
+	w := memWorld(t, simOptions(heldCaps))
+	w.m.Quiet(func() {
+		w.ids = []string{jobID(1)}
+		w.put(jobID(1), spool.Name{ID: jobID(1), Gen: 3, Faults: 1})
+	})
+	w.m.At(memfs.Point{View: "a", Kind: memfs.Sync, Name: "sealed/a", After: true}, func() { w.request("hold", jobID(1)) })
+	w.start("a")
+	w.env.RunFor(time.Minute)
+	w.want(t, spool.PlaceHeld, 0)
+	if got := w.locate(jobID(1))[0].Name; got.Gen != 3 || got.Faults != 1 || got.Cluster != "100" {
+		t.Errorf("got %+v", got)
+	}
+	if got, _ := w.sim.State("100"); got != submit.Cancelled {
+		t.Errorf("at the cluster it is %s, want cancelled", got)
+	}
+}
+
+// Adopt returns the intent instead of parking it; submitIntent drops the id.
+func TestHole_18_PausedOwnerOfAnIntent(t *testing.T) {
+	for _, how := range []string{"stuck", "fenced"} {
+		t.Run(how, func(t *testing.T) {
+			w := memWorld(t, simOptions(plainCaps))
+			w.mayPark = func(string, string) bool { return true }
+			w.feed(1)
+			a := w.start("a")
+			w.sim.Inject = func(c clustersim.Call) clustersim.Verdict {
+				if c.Op == clustersim.OpSubmit {
+					return clustersim.Verdict{Apply: true, Hang: 3 * time.Minute}
+				}
+				return clustersim.Verdict{}
+			}
+			w.start("b")
+			w.env.RunFor(5 * time.Second)
+			if how == "fenced" { // wakes after the cluster's answer came
+				a.fence()
+				a.host.Stop()
+			}
+			w.env.RunFor(2 * time.Minute)
+			w.want(t, spool.PlaceParked, 1)
+			w.env.RunFor(2 * time.Minute)
+			a.host.Continue()
+			w.env.RunFor(time.Minute)
+			w.want(t, spool.PlaceParked, 1)
+			if why := w.why(w.ids[0]); !strings.Contains(why, "the cluster took it as 100") {
+				t.Errorf("the reasons don't name the cluster's id: %s", why)
+			}
+		})
+	}
+}
+
+// An id that fits no name taken for one.
+func TestHole_22_UnusableClusterID(t *testing.T) {
+	for _, id := range []string{"", "1\n2", strings.Repeat("/", 34)} {
+		w := memWorld(t, simOptions(heldCaps))
+		w.feed(1)
+		p := w.instance("a")
+		p.eng = submit.New(p.in, odd{w.sim.Client(p.host, clustersim.Site{Host: "a", Prefix: prefix}), id}, w.opt)
+		p.host.Go("run", func() { p.eng.Run(t.Context(), t.Context()) })
+		w.env.RunFor(10 * time.Second)
+		if got := w.place(w.ids[0]); got != spool.PlaceWaiting || p.eng.Stats().Unknown == 0 {
+			t.Errorf("id %q: the job is %s, %+v", id, got, p.eng.Stats())
+		}
+		p.host.Kill()
+	}
+}
+
+// odd answers submissions with a strange id.
+type odd struct {
+	*clustersim.Client
+	id string
+}
+
+// Canaries aren't swept.
+func TestHole_24_CanariesOfTheDead(t *testing.T) {
+	w := memWorld(t, simOptions(heldCaps))
+	canary := func(host, epoch string) string {
+		return w.sim.Submit(submit.Request{Name: prefix + "canary." + host + "." + epoch, Token: testSpoolID + "/" + host + "/" + epoch + "/0/0"})
+	}
+	w.epochs["a"], w.epochs["d"] = 1, 1
+	dead, own := canary("d", "1"), canary("a", "2")
+	forged := w.sim.Submit(submit.Request{Name: prefix + "canary.d.1", Token: testSpoolID + "/d/1/5/0"})
+	w.start("a")
+	w.env.RunFor(time.Minute)
+	for id, want := range map[string]submit.State{dead: submit.Cancelled, own: submit.Held, forged: submit.Held} {
+		if got, _ := w.sim.State(id); got != want {
+			t.Errorf("canary %s is %s, want %s", id, got, want)
+		}
+	}
+}
+
+// judge releases without a look at the other jobs of the key.
+func TestHole_26_AnotherOfTheKeyRuns(t *testing.T) {
+	w := memWorld(t, simOptions(heldCaps))
+	w.mayPark = func(_, why string) bool { return strings.Contains(why, "another job of this key") }
+	w.feed(1)
+	other := w.sim.Submit(submit.Request{Name: prefix + w.ids[0], Token: "from before the restore"})
+	c := w.sim.Client(w.env.Host("person", w.quiet), clustersim.Site{Host: "person"})
+	if err := c.Release(t.Context(), []string{other}); err != nil {
+		t.Fatal(err)
+	}
+	w.start("a")
+	w.env.RunFor(time.Minute)
+	w.want(t, spool.PlaceParked, 1)
+}
