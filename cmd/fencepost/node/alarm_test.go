@@ -165,20 +165,7 @@ func TestPoisonEndsAside(t *testing.T) {
 	look := w.w.Host("look", w.m.View("look"))
 	w.w.Do(look, "look", func() {
 		s := spool.New(look, w.sp)
-		found, err := s.Locate(poison)
-		if err != nil || len(found) != 1 || found[0].Place != spool.PlaceParked {
-			t.Fatalf("the poison: %v, %v, want it parked", found, err)
-		}
-		why, err := s.Why(spool.DirParked, poison)
-		tries := 0
-		for _, r := range why.Why {
-			if strings.Contains(r.Reason, "lock is free") || strings.Contains(r.Reason, "began") || strings.Contains(r.Reason, "silent") {
-				tries++
-			}
-		}
-		if err != nil || tries < faults+1 {
-			t.Errorf("reasons of %d tries, want %d: %+v, %v", tries, faults+1, why.Why, err)
-		}
+		wantParked(t, s, poison, faults+1)
 		for _, id := range w.jobs[1:] {
 			if w.c.runs[id] != 1 {
 				t.Errorf("job %s: %d submissions, want 1", id, w.c.runs[id])
@@ -190,13 +177,32 @@ func TestPoisonEndsAside(t *testing.T) {
 		if _, err := op.Again(context.Background(), w.jobs[0]); err != nil {
 			t.Error(err)
 		}
-		if found, _ = s.Locate(w.jobs[0]); len(found) != 1 || found[0].Name.Faults != 0 {
+		if found, _ := s.Locate(w.jobs[0]); len(found) != 1 || found[0].Name.Faults != 0 {
 			t.Errorf("after unpark: %v", found)
 		}
 	})
 	w.w.RunFor(3 * time.Minute)
 	if w.c.runs[w.jobs[0]] != 1 {
 		t.Errorf("after unpark: %d submissions, want 1", w.c.runs[w.jobs[0]])
+	}
+}
+
+// wantParked wants a job parked, with the reasons of that many tries.
+func wantParked(t *testing.T, s *spool.Spool, id string, tries int) {
+	t.Helper()
+	found, err := s.Locate(id)
+	if err != nil || len(found) != 1 || found[0].Place != spool.PlaceParked {
+		t.Errorf("%s: %v, %v, want it parked", id, found, err)
+	}
+	why, err := s.Why(spool.DirParked, id)
+	got := 0
+	for _, r := range why.Why {
+		if strings.Contains(r.Reason, "lock is free") || strings.Contains(r.Reason, "began") || strings.Contains(r.Reason, "silent") {
+			got++
+		}
+	}
+	if err != nil || got < tries {
+		t.Errorf("reasons of %d tries, want %d: %+v, %v", got, tries, why.Why, err)
 	}
 }
 
