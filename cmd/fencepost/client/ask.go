@@ -94,7 +94,10 @@ func (t *tries) finished(ctx context.Context, at int, err error) error {
 			return &RefusedError{ID: t.id, Code: gone.Code, Reason: gone.Reason, Addr: gone.addr}
 		}
 	}
-	if ctx.Err() == nil || t.last == nil {
+	// What failed for want of time says less than what failed before it. The
+	// dialer looks at the deadline itself, and may be ahead of the context.
+	end, _ := ctx.Deadline()
+	if t.last == nil || ctx.Err() == nil && time.Now().Before(end) {
 		t.last = err
 	}
 	return nil

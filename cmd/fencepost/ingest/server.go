@@ -33,7 +33,7 @@ type Server struct {
 	force context.CancelCauseFunc
 
 	mu        sync.Mutex
-	listeners map[net.Listener]bool
+	listeners []net.Listener // any type may stand here, so no map
 	conns     map[*conn]bool
 	perAddr   map[string]int
 	draining  bool
@@ -54,7 +54,7 @@ func New(cfg Config) (*Server, error) {
 		cfg: cfg, memory: semaphore.NewWeighted(cfg.Memory),
 		accepts: make(chan struct{}, cfg.MaxAccepts), queries: make(chan struct{}, cfg.MaxQueries),
 		pending: make(chan struct{}, cfg.MaxPending), linger: make(chan struct{}, maxLinger),
-		listeners: map[net.Listener]bool{}, conns: map[*conn]bool{}, perAddr: map[string]int{},
+		conns: map[*conn]bool{}, perAddr: map[string]int{},
 		idle: make(chan struct{}),
 	}
 	s.count.s.Refused, s.count.s.GoneAway = map[codec.Code]uint64{}, map[codec.Code]uint64{}
@@ -109,7 +109,7 @@ func (s *Server) enter(ln net.Listener) bool {
 	if s.draining {
 		return false
 	}
-	s.listeners[ln] = true
+	s.listeners = append(s.listeners, ln)
 	s.running++
 	return true
 }
@@ -143,7 +143,7 @@ func (s *Server) drain() {
 		return
 	}
 	s.draining = true
-	for ln := range s.listeners {
+	for _, ln := range s.listeners {
 		ln.Close()
 	}
 	for c := range s.conns {
