@@ -216,22 +216,29 @@ func (s *Spool) Accepted(visit func(id string)) error {
 	return err
 }
 
+// resolveShown is how many candidates an ambiguous prefix is answered with.
+const resolveShown = 8
+
 // Resolve finds the one accepted job whose id begins with prefix.
 func (s *Spool) Resolve(prefix string) (string, error) {
 	prefix = strings.ToLower(prefix)
-	var hits []string
+	hits := make([]string, 0, 64*resolveShown) // of a million, the first few are kept
 	err := s.Accepted(func(id string) {
-		if strings.HasPrefix(id, prefix) && len(hits) < 8 {
-			hits = append(hits, id)
+		if strings.HasPrefix(id, prefix) {
+			if hits = append(hits, id); len(hits) == cap(hits) {
+				slices.Sort(hits)
+				hits = hits[:resolveShown]
+			}
 		}
 	})
+	slices.Sort(hits)
+	hits = hits[:min(len(hits), resolveShown)]
 	switch {
 	case err != nil:
 		return "", err
 	case len(hits) == 0:
 		return "", fmt.Errorf("%w: %s", ErrNotFound, prefix)
 	case len(hits) > 1:
-		slices.Sort(hits)
 		return "", fmt.Errorf("%w %s: %s", ErrAmbiguous, prefix, strings.Join(hits, ", "))
 	}
 	return hits[0], nil

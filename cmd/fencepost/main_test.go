@@ -77,7 +77,13 @@ func unpack(dir string) error {
 			return err
 		}
 	}
-	return nil
+	// An accept that passed its gate is one file with two names.
+	const job = "01900000-0000-7000-8000-00000000000a"
+	gate := filepath.Join(dir, "gate", "0190000", job)
+	if err := os.Remove(gate); err != nil {
+		return err
+	}
+	return os.Link(filepath.Join(dir, "drafts/a/3/accept~1~"+job+".xml"), gate)
 }
 
 // inProcess runs the program without a process.
