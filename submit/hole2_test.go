@@ -77,13 +77,16 @@ func TestHole2_09_CommentEdited(t *testing.T) {
 	so.RunTime = time.Hour
 	w := memWorld(t, so)
 	w.opt.StrictGuard = true
-	w.mayPark = func(_, why string) bool { return strings.Contains(why, "token") }
+	w.mayPark = func(_, why string) bool { return strings.Contains(why, "has our name") }
 	w.feed(1)
 	w.sim.At(clustersim.Point{Op: clustersim.OpRelease, After: true}, func() { w.sim.Comment("100", "site/plugin/was/1/here") })
 	w.start("a")
 	w.start("b")
 	w.mustHeal(t)
 	w.want(t, spool.PlaceParked, 1)
+	if w.sim.Stats.Submitted != 1 {
+		t.Errorf("%d submissions, want 1", w.sim.Stats.Submitted)
+	}
 }
 
 // confirmTooSoon: one listing that shows the job unheld is enough.

@@ -98,13 +98,15 @@ func TestHole_03_AnotherSpoolsJobs(t *testing.T) {
 	w := memWorld(t, simOptions(heldCaps))
 	other := w.sim.Submit(submit.Request{Name: "fp-22222222-" + jobID(1), Token: "22222222-2222-4333-8444-555555555555/a/1/1/0"})
 	unknown := w.sim.Submit(submit.Request{Name: prefix + jobID(77), Token: testSpoolID + "/a/1/9/0"})
+	// A restored copy of this spool, say: the name is as ours would be.
+	copied := w.sim.Submit(submit.Request{Name: prefix + jobID(1), Token: "11111111-3333-4333-8444-555555555555/a/1/1/0"})
 	edited := w.sim.Submit(submit.Request{Name: prefix + jobID(1), Token: "edited"})
 	w.epochs["a"] = 1 // the epoch of those tokens is over
 	w.feed(1)
 	w.start("a")
 	w.start("b")
 	w.env.RunFor(3 * time.Minute)
-	for _, id := range []string{other, unknown, edited} {
+	for _, id := range []string{other, unknown, copied, edited} {
 		if got, _ := w.sim.State(id); got != submit.Held {
 			t.Errorf("job %s is %s, want held", id, got)
 		}
@@ -140,7 +142,9 @@ func TestHole_05_IDUsedAgainForTheSameKey(t *testing.T) {
 	w := memWorld(t, simOptions(heldCaps))
 	w.opt.StrictGuard = true
 	w.feed(1)
-	a := w.start("a")
+	a := w.instance("a")
+	w.procs = append(w.procs, a)
+	a.host.Go("run", func() { a.eng.Run(t.Context(), t.Context()) })
 	w.stopAfterSeal(a)
 	w.env.RunFor(3 * time.Second)
 	w.sim.Crash(5 * time.Second)
