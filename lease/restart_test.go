@@ -180,3 +180,34 @@ func TestOutagesAreNotCharged(t *testing.T) {
 		x.m.Inject = nil
 	}
 }
+
+// The process of an epoch is gone for sure after its goodbye, or a later start of
+// its machine; not because it was killed, fenced, or followed by another.
+func TestGone(t *testing.T) {
+	x := newFixture(t, 0, "a")
+	check := func(epoch uint64, want bool) {
+		t.Helper()
+		gone, how, err := lease.Gone(x.admin.FS(), "a", epoch)
+		if err != nil || gone != want || how == "" {
+			t.Errorf("epoch %d: got %v, %q, %v, want %v", epoch, gone, how, err, want)
+		}
+	}
+	check(1, false) // never heard of
+	p := x.proc("a")
+	x.mustAcquire(p)
+	check(1, false)
+	p.Kill()
+	p = x.proc("a")
+	l := x.mustAcquire(p)
+	check(1, false)
+	x.goodbye(p, l)
+	check(1, false)
+	check(2, true)
+	check(3, false)
+	p = x.proc("a")
+	p.id.BootID = "boot-2"
+	x.mustAcquire(p)
+	check(1, true)
+	check(2, true)
+	check(3, false)
+}
