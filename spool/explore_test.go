@@ -106,7 +106,6 @@ func (e *explorer) run(plan []turn) {
 		}
 		e.plan[t.step] = append(e.plan[t.step], t)
 	}
-	kinds := []string{}
 	for _, a := range e.actors {
 		a.grant = make(chan struct{})
 		go func() {
@@ -147,7 +146,6 @@ func (e *explorer) run(plan []turn) {
 			}
 		}
 		e.log = append(e.log, s)
-		kinds = append(kinds, "")
 		e.running = current
 		current.grant <- struct{}{}
 		<-e.back

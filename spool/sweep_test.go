@@ -109,8 +109,8 @@ func litter(w *world, d *spool.Instance) {
 	for i := 1; i <= 4; i++ {
 		must(w.accept(d, id(i)))
 	}
-	c := must(claimIn(d, spool.Translate, id(1)))
-	c = must(claimIn(d, spool.Translate, id(2)))
+	must(claimIn(d, spool.Translate, id(1)))
+	c := must(claimIn(d, spool.Translate, id(2)))
 	mustDo(c.Draft(translate(payload(id(2)))))
 	c = must(claimIn(d, spool.Translate, id(3)))
 	mustDo(c.Draft(translate(payload(id(3)))))

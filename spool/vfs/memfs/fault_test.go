@@ -295,11 +295,11 @@ func TestInodes(t *testing.T) {
 		return id
 	}
 	v := memfs.New(memfs.Options{}).View("a")
-	if id(v) == id(v) {
+	if first, second := id(v), id(v); first == second {
 		t.Error("a number was used twice")
 	}
 	v = memfs.New(memfs.Options{ReuseInodes: true}).View("a")
-	if id(v) != id(v) {
+	if first, second := id(v), id(v); first != second {
 		t.Error("a number wasn't used again")
 	}
 	rec, err := v.OpenRecord("r")
@@ -382,7 +382,7 @@ func TestShuffle(t *testing.T) {
 	if got := list(0); got != "abcdef" {
 		t.Errorf("got %q, want them sorted", got)
 	}
-	if list(7) != list(7) || list(7) == list(0) || list(7) == list(8) {
+	if first, again := list(7), list(7); first != again || list(7) == list(0) || list(7) == list(8) {
 		t.Errorf("orders: %q %q %q", list(0), list(7), list(8))
 	}
 }

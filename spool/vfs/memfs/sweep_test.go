@@ -131,11 +131,11 @@ func TestSweepSingle(t *testing.T) {
 
 func TestSweepPairs(t *testing.T) {
 	r := &recorder{TB: t}
-	s := memfs.Sweep(r, memfs.Plan{Views: []string{"a"}}, claim(byStat))
+	memfs.Sweep(r, memfs.Plan{Views: []string{"a"}}, claim(byStat))
 	if len(r.errors) > 0 {
 		t.Errorf("single faults already: %v", r.errors)
 	}
-	s = memfs.Sweep(r, planA, claim(byStat))
+	s := memfs.Sweep(r, planA, claim(byStat))
 	if len(r.errors) == 0 {
 		t.Errorf("a claim that believes a stat passed: %v", s)
 	}
