@@ -22,6 +22,7 @@ func (w *world) audit(t *testing.T) spool.Balance {
 	return b
 }
 
+//nolint:funlen // one table of worlds and what an audit says of each
 func TestAuditFinds(t *testing.T) {
 	const aVanished, aDuplicate, anUngated = "vanished", "duplicated", "ungated"
 	tests := map[string]struct {

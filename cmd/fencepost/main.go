@@ -1,7 +1,3 @@
-// Command fencepost runs one spool on several hosts, and shows what they do.
-//
-// Each command is in a file of its own, made by a constructor that rootCommands
-// lists; fencepost man prints what they do. exit.go holds the exit codes.
 package main
 
 import (

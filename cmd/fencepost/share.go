@@ -49,10 +49,10 @@ func onDir[T any](g *globals, cmd *cobra.Command, look func(context.Context, str
 	}
 	dir = absolute(dir)
 	g.touched = dir
-	w := newWatch(c.Timeout.Duration)
+	w, open := newWatch(c.Timeout.Duration), g.openFS // an abandoned look must not see g change
 	return underWatch(cmd.Context(), w, func(ctx context.Context) (T, error) {
 		done := w.begin("open", dir)
-		fs, err := g.openFS(dir)
+		fs, err := open(dir)
 		done()
 		if err != nil {
 			return none, openError(err)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -59,13 +60,14 @@ func TestDeadShare(t *testing.T) {
 		t.Run(c[0]+" later", func(t *testing.T) {
 			g, stop := newGlobals(), make(chan struct{})
 			defer close(stop)
-			first := true
+			var first atomic.Bool // the abandoned look goes on beside the next
+			first.Store(true)
 			g.openFS = func(dir string) (vfs.FS, error) {
 				fs, err := vfs.OpenOS(dir)
 				return deadFS{fs, func(string, string) bool {
-					was := first
-					first = c[0] == "config"
-					return !was || first
+					stay := c[0] == "config"
+					was := first.Swap(stay)
+					return !was || stay
 				}, stop}, err
 			}
 			wantTimeout(t, g, "", append(c, "--spool", sample, "--timeout", "30ms"))

@@ -28,6 +28,7 @@ func newCluster(t testing.TB, cfg gridengine.Config) *gridengine.Cluster {
 	return c
 }
 
+//nolint:funlen // one table of cases beside one Grid Engine, which takes seconds to start
 func TestGridEngine(t *testing.T) {
 	g := clustertest.StartGridEngine(t)
 	t.Setenv("PATH", g.Programs()+":"+os.Getenv("PATH"))

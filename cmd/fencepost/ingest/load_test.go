@@ -151,6 +151,8 @@ func p99(d []time.Duration) time.Duration {
 }
 
 // 1,000 slow clients and 100 that send garbage, beside 8 good ones.
+//
+//nolint:funlen // one scene: the crowd, the good ones, and what is measured of them
 func TestSlowCrowd(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes seconds and 2,200 descriptors")

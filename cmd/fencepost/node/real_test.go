@@ -65,18 +65,7 @@ func TestRealFiles(t *testing.T) {
 		nodes = append(nodes, n)
 	}
 	start := time.Now()
-	var senders sync.WaitGroup
-	for w := range 8 {
-		senders.Go(func() {
-			for i := w; i < jobs; i += 8 {
-				id, data := xmlJob(t, i)
-				if _, err := nodes[i%2].Accept(id, data, nil); err != nil {
-					t.Error(err)
-				}
-			}
-		})
-	}
-	senders.Wait()
+	sendAll(t, nodes, jobs)
 	accepted := time.Since(start)
 	for end := time.Now().Add(60 * time.Second); ; time.Sleep(20 * time.Millisecond) {
 		c.mu.Lock()
@@ -97,6 +86,23 @@ func TestRealFiles(t *testing.T) {
 			t.Errorf("job %s: got %d submissions, want 1", id, n)
 		}
 	}
+}
+
+// sendAll sends jobs from eight goroutines, to the nodes in turn.
+func sendAll(t *testing.T, nodes []*node.Node, jobs int) {
+	t.Helper()
+	var senders sync.WaitGroup
+	for w := range 8 {
+		senders.Go(func() {
+			for i := w; i < jobs; i += 8 {
+				id, data := xmlJob(t, i)
+				if _, err := nodes[i%len(nodes)].Accept(id, data, nil); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	senders.Wait()
 }
 
 func convert(data []byte) ([]byte, error) {
