@@ -120,7 +120,7 @@ exec %[1]s/hsubmit < %[1]s/doc.$$
 	if deaths != 3 {
 		t.Errorf("got %d deaths, want 3: one more than the faults allowed", deaths)
 	}
-	if n := strings.Count(string(why), `"gen"`) + strings.Count(string(why), `"generation"`); n < 3 {
+	if n := strings.Count(string(why), `"generation"`); n < 3 || !strings.Contains(string(why), "died") {
 		t.Errorf("got %d reasons, want one of each try", n)
 	}
 }

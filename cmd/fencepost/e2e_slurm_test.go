@@ -18,13 +18,19 @@ import (
 func slurmSite(t *testing.T, hosts []string, serveArgs ...string) (*site, *clustertest.Slurm, string) {
 	t.Helper()
 	sl := clustertest.StartSlurm(t, clustertest.SlurmOptions{})
-	s := newSite(t, hosts, append([]string{"--cluster", "slurm"}, serveArgs...)...)
+	s, script := onSlurm(t, sl, hosts, serveArgs...)
+	return s, sl, script
+}
+
+func onSlurm(t *testing.T, sl *clustertest.Slurm, hosts []string, serveArgs ...string) (s *site, script string) {
+	t.Helper()
+	s = newSite(t, hosts, append([]string{"--cluster", "slurm"}, serveArgs...)...)
 	s.env = append(sl.Env(), "SBATCH_PARTITION=bogus", "SBATCH_HOLD=0")
 	out := filepath.Join(s.dir, "out")
 	if err := os.Mkdir(out, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	return s, sl, fmt.Sprintf("#!/bin/sh\necho \"ran $1\" >> %s/$FENCEPOST_JOB_ID\n", out)
+	return s, fmt.Sprintf("#!/bin/sh\necho \"ran $1\" >> %s/$FENCEPOST_JOB_ID\n", out)
 }
 
 // wantRuns wants one line in each job's file, and one completion in Slurm's log.
