@@ -15,8 +15,18 @@ type census struct {
 	waiting  map[spool.Stage]int
 	places   map[spool.Place]int
 	claims   map[string]int // by host: claims and sealed files
+	depths   []depthOf      // of what is on its way
 	vanished []string       // settled by an audit if there was a suspect
 	doubled  []string
+}
+
+// depthOf is a stage's place, with how many jobs are there. oldest is the least
+// id that holds a time, "" if none does: such ids sort by it.
+type depthOf struct {
+	stage  spool.Stage
+	place  spool.Place
+	jobs   int
+	oldest string
 }
 
 // spot is where a job was seen: small, since there may be a million.
@@ -80,6 +90,7 @@ func countOnce(s *share) (*census, []string, error) {
 		return nil, nil, err
 	}
 	var suspects []string
+	depths := map[spot]depthOf{}
 	for id, at := range jobs {
 		if at.place == 0 || at.twice {
 			suspects = append(suspects, id)
@@ -89,10 +100,26 @@ func countOnce(s *share) (*census, []string, error) {
 		}
 		place := places[at.place-1]
 		c.places[place]++
+		if place != spool.PlaceDone {
+			at.twice = false
+			d := depths[at]
+			d.jobs++
+			if id[14] == '7' && (d.oldest == "" || id < d.oldest) {
+				d.oldest = id
+			}
+			depths[at] = d
+		}
 		if place == spool.PlaceWaiting {
 			c.waiting[stages[at.stage-1]]++
 		}
 	}
 	slices.Sort(suspects)
+	for at, d := range depths {
+		d.place = places[at.place-1]
+		if d.stage = spool.Ingest; at.stage > 0 {
+			d.stage = stages[at.stage-1]
+		}
+		c.depths = append(c.depths, d)
+	}
 	return c, suspects, nil
 }

@@ -43,6 +43,7 @@ type statusDoc struct {
 
 	intruders []intruderDoc
 	doubled   []string
+	depths    []depthOf
 }
 
 // problem is something that a person should know.
@@ -79,6 +80,13 @@ func newStatusCmd(g *globals) *cobra.Command {
 // takeStatus counts and looks at the hosts at the same time: a heartbeat takes
 // as long to see as a hundred thousand files to list.
 func takeStatus(ctx context.Context, s *share) (*statusDoc, error) {
+	return takeStatusWith(ctx, s, glanceAtHosts)
+}
+
+// hostsOf looks at the hosts.
+type hostsOf func(ctx context.Context, s *share, claims map[string]int) ([]hostDoc, error)
+
+func takeStatusWith(ctx context.Context, s *share, look hostsOf) (*statusDoc, error) {
 	type counted struct {
 		c   *census
 		err error
@@ -88,7 +96,7 @@ func takeStatus(ctx context.Context, s *share) (*statusDoc, error) {
 		c, err := takeCensus(ctx, s, statusApart)
 		counting <- counted{c, err}
 	}()
-	hosts, herr := glanceAtHosts(ctx, s, nil)
+	hosts, herr := look(ctx, s, nil)
 	got := <-counting
 	if herr != nil || got.err != nil {
 		return nil, firstOf(got.err, herr)
@@ -101,7 +109,7 @@ func takeStatus(ctx context.Context, s *share) (*statusDoc, error) {
 		Accepting: c.places[spool.PlaceAccepting], Claimed: c.places[spool.PlaceClaimed], Sealed: c.places[spool.PlaceSealed],
 		Held: c.places[spool.PlaceHeld], Parked: c.places[spool.PlaceParked], Failed: c.places[spool.PlaceFailed],
 		Done: c.places[spool.PlaceDone], Hosts: hosts, Vanished: len(c.vanished), Duplicated: len(c.doubled),
-		doubled: c.doubled, Problems: []problem{}}
+		doubled: c.doubled, depths: c.depths, Problems: []problem{}}
 	for _, stage := range spool.Stages() {
 		d.Waiting[string(stage)] = c.waiting[stage]
 	}

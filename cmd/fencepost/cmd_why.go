@@ -60,6 +60,10 @@ func newWhyCmd(g *globals) *cobra.Command {
 }
 
 func takeWhy(ctx context.Context, s *share, prefix string) (*whyDoc, error) {
+	return takeWhyWith(ctx, s, prefix, lookAtHosts)
+}
+
+func takeWhyWith(ctx context.Context, s *share, prefix string, look hostsOf) (*whyDoc, error) {
 	id, err := resolve(s, prefix)
 	if err != nil {
 		return nil, err
@@ -77,7 +81,7 @@ func takeWhy(ctx context.Context, s *share, prefix string) (*whyDoc, error) {
 	at := spool.Furthest(found)
 	d.State = string(at.Place)
 	d.gate("on disk", true, "%s", at.Path)
-	hosts, err := lookAtHosts(ctx, s, nil)
+	hosts, err := look(ctx, s, nil)
 	if err != nil {
 		return nil, err
 	}

@@ -189,7 +189,7 @@ func noMutableVars(h *house) (found []string) {
 		}
 		for _, f := range p.shipped() {
 			for _, d := range f.syntax.Decls {
-				if g, ok := d.(*ast.GenDecl); ok && g.Tok == token.VAR {
+				if g, ok := d.(*ast.GenDecl); ok && g.Tok == token.VAR && !embedded(g) {
 					for _, s := range g.Specs {
 						found = append(found, p.mutableSpec(h, s.(*ast.ValueSpec))...)
 					}
@@ -206,6 +206,11 @@ func noMutableVars(h *house) (found []string) {
 		}
 	}
 	return found
+}
+
+// embedded: the value is a file's, put there by the compiler.
+func embedded(g *ast.GenDecl) bool {
+	return g.Doc != nil && slices.ContainsFunc(g.Doc.List, func(c *ast.Comment) bool { return strings.HasPrefix(c.Text, "//go:embed ") })
 }
 
 func (p *pkg) mutableSpec(h *house, s *ast.ValueSpec) (found []string) {

@@ -38,6 +38,9 @@ func newLogger(stderr io.Writer, c config.Config) (zerolog.Logger, func(), error
 // tee logs each event of the journal under the same name, so that a grep in one
 // host's log and trace agree.
 func (d *daemon) tee(e spool.Event) {
+	if d.events != nil {
+		d.events.Add(e)
+	}
 	ev := d.log.WithLevel(eventLevel(e.Event)).Uint64("epoch", e.Epoch).Str("event", e.Event)
 	for _, f := range []struct{ key, value string }{{"job", e.Job}, {"stage", string(e.Stage)}, {"token", e.Token},
 		{"cluster_id", e.Cluster}, {"result", e.Result}, {"detail", e.Detail}} {

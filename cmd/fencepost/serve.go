@@ -9,6 +9,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -18,6 +19,7 @@ import (
 	"fencepost/cmd/fencepost/config"
 	"fencepost/cmd/fencepost/ingest"
 	"fencepost/cmd/fencepost/node"
+	"fencepost/cmd/fencepost/web"
 	"fencepost/codec"
 	"fencepost/lease"
 	"fencepost/spool"
@@ -30,7 +32,7 @@ func newServeCmd(g *globals) *cobra.Command {
 		Use:   "serve",
 		Short: "Run this host's part: take jobs in, translate, submit",
 		Long: "serve runs the stages of this host until SIGTERM or SIGINT. It prints one line on standard\n" +
-			"output when it is ready:\n\n  ready host=NAME epoch=N listen=ADDR:PORT\n\n" +
+			"output when it is ready:\n\n  ready host=NAME epoch=N listen=ADDR:PORT http=ADDR:PORT\n\n" +
 			"At a stop it takes no more work, finishes or returns what it has claimed, says goodbye and\n" +
 			"exits with 0. Exit 6: another instance has this host's lease. Exit 7: the host is not\n" +
 			"enrolled, or was fenced by a person.",
@@ -58,6 +60,12 @@ type daemon struct {
 	node *node.Node
 	ln   net.Listener // nil without ingest
 
+	httpLn net.Listener // nil without a status page
+	token  string       // that its viewers need; "" = none
+	events *web.Events  // nil without a status page
+	files  *web.Files   // the same
+	server atomic.Pointer[ingest.Server]
+
 	cluster submit.Cluster // nil without the submit stage
 }
 
@@ -79,6 +87,13 @@ func serve(ctx context.Context, g *globals, cmd *cobra.Command, c *config.Loaded
 	if d.id, err = d.identity(host); err != nil {
 		return err
 	}
+	if err := d.listenHTTP(); err != nil {
+		return err
+	}
+	if d.httpLn != nil {
+		defer d.httpLn.Close()
+		d.events, d.files = web.NewEvents(), web.NewFiles()
+	}
 	sp, err := d.openSpool(dir)
 	if err != nil {
 		return err
@@ -94,6 +109,11 @@ func serve(ctx context.Context, g *globals, cmd *cobra.Command, c *config.Loaded
 		return err
 	}
 	d.node = node.New(ncfg)
+	stopWeb, err := d.serveWeb(sp, dir)
+	if err != nil {
+		return err
+	}
+	defer stopWeb()
 	return d.run(ctx, sp)
 }
 
@@ -113,6 +133,9 @@ func (d *daemon) openSpool(dir string) (*spool.Spool, error) {
 		fs, err := d.g.openFS(dir)
 		if err != nil {
 			return nil, openError(err)
+		}
+		if d.files != nil {
+			fs = d.files.Wrap(fs)
 		}
 		sp, err := spool.Open(env.NewReal(fs))
 		if err == nil {
@@ -182,6 +205,9 @@ func (d *daemon) nodeConfig(sp *spool.Spool, dir string) (node.Config, error) {
 	if d.ln != nil {
 		cfg.Listen = d.ln.Addr().String()
 	}
+	if d.httpLn != nil {
+		cfg.HTTP = d.httpLn.Addr().String()
+	}
 	if d.serves(spool.Submit) {
 		root, err := filepath.Abs(dir)
 		if err != nil {
@@ -238,6 +264,7 @@ func (d *daemon) run(ctx context.Context, sp *spool.Spool) error {
 				cancel(err)
 				return
 			}
+			d.server.Store(srv)
 			go func() {
 				err := srv.Serve(ctx, d.ln)
 				if ctx.Err() == nil {
@@ -279,6 +306,9 @@ func (d *daemon) sayReady(epoch uint64, again bool) {
 	words := []string{"ready", "host=" + d.id.Host, fmt.Sprintf("epoch=%d", epoch)}
 	if d.ln != nil {
 		words = append(words, "listen="+d.ln.Addr().String())
+	}
+	if d.httpLn != nil {
+		words = append(words, "http="+d.httpLn.Addr().String())
 	}
 	if again {
 		d.log.Warn().Uint64("epoch", epoch).Msg("ready again, under a new epoch")

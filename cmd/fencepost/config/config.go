@@ -16,6 +16,7 @@ type Config struct {
 	Listen         string   `toml:"listen" flag:"listen" help:"address on which jobs come in"`
 	InsecureListen bool     `toml:"insecure_listen" flag:"insecure-listen" help:"allow addresses that other machines can reach"`
 	HTTP           string   `toml:"http" flag:"http" help:"address of the status page; empty = none"`
+	HTTPToken      string   `toml:"http_token_file" help:"file with the token that viewers of the status page need; mode 0600"`
 	Stages         List     `toml:"stages" flag:"stages" help:"stages that this host serves"`
 	Heartbeat      Duration `toml:"heartbeat" flag:"heartbeat" shared:"yes" help:"time between two heartbeats"`
 	Lease          Duration `toml:"lease" flag:"lease" shared:"yes" help:"silence after which a host is taken for gone"`

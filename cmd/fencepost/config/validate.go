@@ -82,18 +82,21 @@ func (c *Config) checkAddresses(k *checker) {
 			}
 			continue
 		}
-		local, err := loopback(a.addr)
+		local, err := Loopback(a.addr)
 		switch {
 		case err != nil:
 			k.add(a.key, "%q is not ADDRESS:PORT: %v", a.addr, err)
+		case a.key == "http" && c.HTTPToken != "":
+		case a.key == "http" && !local && !c.InsecureListen:
+			k.add(a.key, "%s can be reached from other machines, and who reaches it may read everything: use 127.0.0.1, or set http_token_file, or insecure_listen (--insecure-listen) if the network may be trusted", a.addr)
 		case !local && !c.InsecureListen:
 			k.add(a.key, "%s can be reached from other machines, without encryption or passwords: use 127.0.0.1, or set insecure_listen (--insecure-listen) if the network may be trusted", a.addr)
 		}
 	}
 }
 
-// loopback says whether only this machine can reach an address.
-func loopback(addr string) (bool, error) {
+// Loopback says whether only this machine can reach an address.
+func Loopback(addr string) (bool, error) {
 	host, port, ok := cutPort(addr)
 	if !ok {
 		return false, errors.New("no port")

@@ -96,6 +96,9 @@ func (s *session) watch(ctx context.Context) {
 	cfg := s.n.cfg
 	w := lease.NewWatcher(lease.WatchConfig{Env: cfg.Env, Self: cfg.Identity.Host, Epoch: s.in.Epoch,
 		Heartbeat: cfg.Heartbeat, TTL: cfg.TTL, Warn: cfg.Warn})
+	s.n.mu.Lock()
+	s.n.watcher = w
+	s.n.mu.Unlock()
 	for cfg.Env.Sleep(ctx, cfg.Heartbeat) == nil {
 		for _, o := range w.Round(ctx, s.lease.Renewed()) {
 			if ctx.Err() != nil {

@@ -48,9 +48,11 @@ type Node struct {
 	cfg     Config
 	history *lease.History
 
-	mu     sync.Mutex // never held across a call to Env
-	now    *session   // nil while there is no instance
-	alarms Alarms
+	mu      sync.Mutex // never held across a call to Env
+	now     *session   // nil while there is no instance
+	alarms  Alarms
+	changed time.Duration  // when now did
+	watcher *lease.Watcher // of now
 }
 
 // New prepares a node.
@@ -64,7 +66,7 @@ func New(cfg Config) *Node {
 	if cfg.AuditEvery == 0 {
 		cfg.AuditEvery = DefaultAuditEvery
 	}
-	return &Node{cfg: cfg, history: &lease.History{}}
+	return &Node{cfg: cfg, history: &lease.History{}, changed: cfg.Env.Now()}
 }
 
 // Run takes a lease and works under it until ctx is done; ready is told each
@@ -147,8 +149,11 @@ func (n *Node) serves(stage spool.Stage) bool { return slices.Contains(n.cfg.Sta
 func (n *Node) fill(r *lease.Record) {
 	r.Listen, r.HTTP = n.cfg.Listen, n.cfg.HTTP
 	n.mu.Lock()
-	s := n.now
+	s, w := n.now, n.watcher
 	n.mu.Unlock()
+	if w != nil {
+		r.Unfit = w.Blamed()
+	}
 	r.Stages = nil
 	for _, stage := range n.cfg.Stages {
 		st := lease.StageState{Stage: stage, Fit: true}

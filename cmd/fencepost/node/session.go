@@ -93,8 +93,9 @@ func (n *Node) newSession(l *lease.Lease, fenced func(error)) (*session, error) 
 }
 
 func (n *Node) set(s *session) {
+	at := n.cfg.Env.Now()
 	n.mu.Lock()
-	n.now = s
+	n.now, n.changed, n.watcher = s, at, nil
 	n.mu.Unlock()
 }
 
