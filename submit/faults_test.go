@@ -3,6 +3,7 @@ package submit_test
 import (
 	"os"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -15,13 +16,16 @@ var thorough = os.Getenv("FENCEPOST_SWEEP") == "all"
 
 // fileFaults runs one job through host a on a server whose every operation goes
 // wrong in turn; then it heals and checks.
-func fileFaults(t *testing.T, caps submit.Caps, guard bool, pairs, late int) {
+func fileFaults(t *testing.T, caps submit.Caps, guard bool, pairs, late int, errnos ...syscall.Errno) {
 	t.Helper()
 	t.Parallel()
 	if thorough {
-		pairs, late = 1<<30, 1<<30
+		pairs, late = 5000, 1<<30
 	}
-	plan := memfs.Plan{Options: memfs.Options{SyncExport: true}, Views: []string{"a"}, Pairs: pairs, Late: late,
+	if thorough {
+		errnos = nil // all that are plausible
+	}
+	plan := memfs.Plan{Errnos: errnos, Options: memfs.Options{SyncExport: true}, Views: []string{"a"}, Pairs: pairs, Late: late,
 		Kinds: []string{memfs.Create, memfs.Read, memfs.Identify, memfs.List, memfs.Rename, memfs.Link, memfs.Mkdir, memfs.Sync, memfs.Append, memfs.LogSync}}
 	memfs.Sweep(t, plan, func(m *memfs.Mem) error {
 		so := simOptions(caps)
@@ -49,8 +53,12 @@ func fileFaults(t *testing.T, caps submit.Caps, guard bool, pairs, late int) {
 	})
 }
 
-func TestFaultsHeld(t *testing.T)  { fileFaults(t, heldCaps, false, 150, 20) }
-func TestFaultsGuard(t *testing.T) { fileFaults(t, pastCaps, true, 20, 20) }
-func TestFaultsBlind(t *testing.T) { fileFaults(t, blindCaps, false, 20, 20) }
-func TestFaultsPlain(t *testing.T) { fileFaults(t, plainCaps, false, 50, 20) }
-func TestFaultsKey(t *testing.T)   { fileFaults(t, keyCaps, false, 50, 20) }
+func TestFaultsHeld(t *testing.T) {
+	fileFaults(t, heldCaps, false, 100, 20, syscall.EIO, syscall.ENOENT)
+}
+func TestFaultsGuard(t *testing.T) { fileFaults(t, pastCaps, true, 20, 20, syscall.EIO) }
+func TestFaultsBlind(t *testing.T) { fileFaults(t, blindCaps, false, 20, 20, syscall.EIO) }
+func TestFaultsPlain(t *testing.T) {
+	fileFaults(t, plainCaps, false, 50, 20, syscall.EIO, syscall.ENOENT)
+}
+func TestFaultsKey(t *testing.T) { fileFaults(t, keyCaps, false, 50, 20, syscall.EIO, syscall.ENOENT) }

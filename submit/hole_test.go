@@ -15,16 +15,22 @@ import (
 // The schedules that broke earlier versions of the protocol. Each says what
 // has to be broken for it to fail; each was seen to fail so.
 
-// cancels counts the calls that cancel something.
-func (w *world) cancels() *int {
+// calls counts the calls of one operation.
+func (w *world) calls(op string) *int {
 	n := new(int)
+	before := w.sim.Before
 	w.sim.Before = func(c clustersim.Call) {
-		if c.Op == clustersim.OpCancel {
+		if before != nil {
+			before(c)
+		}
+		if c.Op == op {
 			*n++
 		}
 	}
 	return n
 }
+
+func (w *world) cancels() *int { return w.calls(clustersim.OpCancel) }
 
 // mustHeal lets everything end, and checks.
 func (w *world) mustHeal(t *testing.T) {
@@ -356,7 +362,48 @@ func TestHole_26_AnotherOfTheKeyRuns(t *testing.T) {
 	if err := c.Release(t.Context(), []string{other}); err != nil {
 		t.Fatal(err)
 	}
-	w.start("a")
+	a := w.start("a")
 	w.env.RunFor(time.Minute)
 	w.want(t, spool.PlaceParked, 1)
+	// What a person has to decide about stays as it is, whoever is over.
+	a.host.Kill()
+	w.start("b")
+	w.env.RunFor(2 * time.Minute)
+	if got, _ := w.sim.State(w.locate(w.ids[0])[0].Name.Cluster); got != submit.Held {
+		t.Errorf("the parked submission is %s, want held", got)
+	}
+}
+
+// provenDead takes a sealed file with another id for proof, whatever its
+// generation: an old listing shows where the job was before.
+func TestHole_03_SweepWithAnOldListing(t *testing.T) {
+	w := memWorld(t, simOptions(heldCaps))
+	cancels := w.cancels()
+	id := jobID(1)
+	w.ids = []string{id}
+	d, b := w.instance("d"), w.instance("b")
+	sealed := "sealed/d/1/" + spool.FormatSealed(spool.Name{Stage: spool.Submit, Seq: 1, ID: id, Cluster: "99", Ext: "json"})
+	w.m.Quiet(func() {
+		w.put(id, spool.Name{ID: id, Gen: 1})
+		if err := w.quiet.Rename("json/"+id+"+1.0.json", sealed); err != nil {
+			t.Fatal(err)
+		}
+		b.view.Freeze("sealed/d/1")
+		if err := w.quiet.Rename(sealed, "json/"+id+"+1.0.json"); err != nil {
+			t.Fatal(err)
+		}
+	})
+	a := w.start("a")
+	w.sim.At(clustersim.Point{Host: "a", Op: clustersim.OpSubmit, After: true}, a.host.Stop)
+	w.env.RunFor(10 * time.Second)
+	w.env.Do(b.host, "sweep", func() {
+		if n, err := b.eng.SweepGhosts(t.Context()); n != 0 || err != nil {
+			t.Errorf("%d swept, %v", n, err)
+		}
+	})
+	if *cancels > 0 {
+		t.Errorf("%d cancels of a live submission", *cancels)
+	}
+	d.host.Kill()
+	b.host.Kill()
 }

@@ -87,6 +87,7 @@ func oneTrouble(t testing.TB, caps submit.Caps, guard bool, tr trouble, nth int,
 }
 
 func TestEveryCallGoesWrong(t *testing.T) {
+	t.Parallel()
 	runs := 0
 	for _, k := range kinds {
 		for _, guard := range []bool{false, true} {
