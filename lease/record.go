@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -46,6 +47,11 @@ type StageState struct {
 	Stage  spool.Stage `json:"stage"`
 	Fit    bool        `json:"fit"`
 	Reason string      `json:"reason,omitempty"` // why not
+
+	// Of the last few pieces of work, those that succeeded, and those that
+	// failed for good or unclear: so that a host can see that it stands out.
+	OK  int `json:"ok,omitempty"`
+	Bad int `json:"bad,omitempty"`
 }
 
 // wire is the JSON of a record; durations are written as Go does.
@@ -200,7 +206,7 @@ func (w wire) check() error {
 		return fmt.Errorf("heartbeat record: invalid host name %q", w.Host)
 	case w.Epoch == 0:
 		return fmt.Errorf("heartbeat record of host %s: no epoch", w.Host)
-	case w.Claims < 0 || w.PID < 0:
+	case w.Claims < 0 || w.PID < 0 || slices.ContainsFunc(w.Stages, func(s StageState) bool { return s.OK < 0 || s.Bad < 0 }):
 		return fmt.Errorf("heartbeat record of host %s: negative number", w.Host)
 	case len(w.Stages) > maxStages:
 		return fmt.Errorf("heartbeat record of host %s: %d stages", w.Host, len(w.Stages))

@@ -37,6 +37,9 @@ func DefaultOptions() Options {
 type Engine struct {
 	// Paused says that nothing new may be claimed; nil = never. Set before Run.
 	Paused func() bool
+	// Peers sums up the last outcomes of other hosts' submissions; nil = there
+	// are none to compare with. Set before Run.
+	Peers func() (ok, bad int)
 
 	in      *spool.Instance
 	env     env.Env
@@ -60,6 +63,7 @@ type Engine struct {
 	ages     ages
 	orphans  map[string]bool // held jobs whose epoch was gone at the last sweep; the sweeper's alone
 	stats    Stats
+	recent   []bool // the last outcomes: whether the cluster took the job
 }
 
 // Stats counts outcomes since the start.

@@ -132,6 +132,10 @@ func (e *Engine) failed(ctx context.Context, err error, u undecided) error {
 	switch OutcomeOf(err) {
 	case Rejected:
 		e.tally(func(s *Stats) { s.Rejected++ })
+		if err := e.outcome(false); err != nil {
+			e.setSuspect(err)
+			return u.back(spool.Why{Reason: why + "; but " + err.Error()})
+		}
 		// Final only if this host is fit right after it: else it may be the
 		// host that is bad, not the job.
 		if perr := e.probe(ctx); perr != nil {
@@ -149,6 +153,9 @@ func (e *Engine) failed(ctx context.Context, err error, u undecided) error {
 		return u.back(spool.Why{Reason: why})
 	}
 	e.tally(func(s *Stats) { s.Unknown++ })
+	if err := e.outcome(false); err != nil {
+		e.setSuspect(err)
+	}
 	e.pause()
 	e.note(spool.EvUnclear, u.name(), "", why, 0)
 	return u.unclear(why)
@@ -167,6 +174,7 @@ func (e *Engine) pause() {
 }
 
 func (e *Engine) succeeded() {
+	_ = e.outcome(true)
 	e.mu.Lock()
 	e.streak, e.sentBack, e.suspect = 0, 0, ""
 	e.stats.Submitted++

@@ -159,10 +159,32 @@ func (n *Node) fill(r *lease.Record) {
 		st := lease.StageState{Stage: stage, Fit: true}
 		if stage == spool.Submit && s != nil && s.engine != nil {
 			st.Fit, st.Reason = s.engine.Fitness()
+			st.OK, st.Bad = s.engine.Recent()
 		}
 		r.Stages = append(r.Stages, st)
 	}
 	if s != nil {
 		r.Claims = s.claims()
 	}
+}
+
+// peers sums up how the last submissions of the other live hosts went.
+func (n *Node) peers() (ok, bad int) {
+	n.mu.Lock()
+	w := n.watcher
+	n.mu.Unlock()
+	if w == nil {
+		return 0, 0
+	}
+	for _, h := range w.Hosts() {
+		if h.Host == n.cfg.Identity.Host || !h.Seen || h.State == lease.Silent {
+			continue
+		}
+		for _, st := range h.Record.Stages {
+			if st.Stage == spool.Submit {
+				ok, bad = ok+st.OK, bad+st.Bad
+			}
+		}
+	}
+	return ok, bad
 }

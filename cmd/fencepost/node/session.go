@@ -78,6 +78,7 @@ func (n *Node) newSession(l *lease.Lease, fenced func(error)) (*session, error) 
 	if n.serves(spool.Submit) && n.cfg.Cluster != nil {
 		s.engine = submit.New(in, n.cfg.Cluster, n.cfg.Submit)
 		s.engine.Paused = s.paused
+		s.engine.Peers = n.peers
 		finish = s.engine.Adopt
 	}
 	s.sweep = spool.NewSweep(in, finish)
