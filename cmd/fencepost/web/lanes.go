@@ -28,6 +28,7 @@ type laneRow struct {
 	Name string
 	Y    int // of the middle
 	Top  int
+	Odd  bool
 }
 
 type laneBar struct {
@@ -63,14 +64,19 @@ func newLanes(t trace, now time.Time) lanes {
 		if _, ok := rows[name]; !ok {
 			rows[name] = len(l.Rows)
 			top := laneTop + len(l.Rows)*laneHeight
-			l.Rows = append(l.Rows, laneRow{Name: name, Y: top + laneHeight/2, Top: top})
+			l.Rows = append(l.Rows, laneRow{Name: name, Y: top + laneHeight/2, Top: top, Odd: len(l.Rows)%2 == 0})
 		}
 		return l.Rows[rows[name]].Y
 	}
 	row("on the share")
 	x := laneLeft + 12
+	sealed := false
 	for i, e := range t.Events {
 		class, where, words := after(e)
+		if e.Event == spool.EvSubmitted && sealed {
+			class = "sealed" // of a cluster without a hold: sealed first
+		}
+		sealed = class == "sealed"
 		y := row(e.Host)
 		l.Marks = append(l.Marks, laneMark{X: x, Y: y, Class: class, Link: i + 1,
 			Title: fmt.Sprintf("%d. %s %s by %s/%d", i+1, e.Time, e.Event, e.Host, e.Epoch)})

@@ -33,12 +33,13 @@ func parsePages() (*template.Template, string, error) {
 		return nil, "", err
 	}
 	t, err := template.New("").Funcs(template.FuncMap{
-		"clean": show.Clean,
-		"css":   func() template.CSS { return template.CSS(style) }, //nolint:gosec // embedded
-		"js":    func() template.JS { return template.JS(script) },  //nolint:gosec // embedded
-		"span":  func(secs float64) string { return short(time.Duration(secs * float64(time.Second))) },
-		"when":  when,
-		"has":   contains,
+		"clean":   show.Clean,
+		"css":     func() template.CSS { return template.CSS(style) }, //nolint:gosec // embedded
+		"js":      func() template.JS { return template.JS(script) },  //nolint:gosec // embedded
+		"span":    func(secs float64) string { return short(time.Duration(secs * float64(time.Second))) },
+		"when":    func(text string) string { return when(text, "2006-01-02 15:04:05") },
+		"exactly": func(text string) string { return when(text, "2006-01-02 15:04:05.000") },
+		"has":     contains,
 		"plural": func(n int, one, many string) string {
 			if n == 1 {
 				return "1 " + one
@@ -57,12 +58,12 @@ func parsePages() (*template.Template, string, error) {
 }
 
 // when is a time as people read it, by the clock of who wrote it.
-func when(text string) string {
+func when(text, layout string) string {
 	t, err := time.Parse(time.RFC3339Nano, text)
 	if err != nil {
 		return text
 	}
-	return t.UTC().Format("2006-01-02 15:04:05")
+	return t.UTC().Format(layout)
 }
 
 // page is what every page has.
