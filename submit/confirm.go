@@ -53,9 +53,7 @@ func (e *Engine) releaseAndConfirm(ctx context.Context, all []*tracked, l listin
 	e.each(ends, func(t *tracked) {
 		switch acts[t] {
 		case done:
-			e.tally(func(s *Stats) { s.Confirmed++ })
-			e.settle(t, t.s.Done(t.id, why[t]))
-			e.overtaken(t.s.Name.ID)
+			e.confirm(t, l, why[t])
 		case park:
 			e.tally(func(s *Stats) { s.Parked++ })
 			e.settle(t, t.s.Park(why[t]))
@@ -128,7 +126,7 @@ func (e *Engine) judge(t *tracked, l listing) (action, string) {
 	case Done, Failed:
 		return done, string(j.State) + " at the cluster"
 	case Held:
-		if o, runs := otherRun(t, l); runs {
+		if o, runs := otherRun(t, l); runs && !e.neverRan(t.s.Name.ID, o) {
 			return park, fmt.Sprintf("another job of this key is %s at the cluster: %s", o.State, o.ID)
 		}
 		t.unheld = 0
@@ -253,6 +251,8 @@ func (e *Engine) byRecord(ctx context.Context, t *tracked, why string) bool {
 		return false
 	}
 	switch {
+	case p.Started && e.opt.StrictGuard:
+		return false // its guard shows none: that counts
 	case p.Started:
 		e.settle(t, t.s.Done(t.id, why+", but its record shows a start"))
 	case p.State == Cancelled:

@@ -25,6 +25,7 @@ type tracked struct {
 	acted    time.Duration // the last release
 	unheld   time.Duration // the first listing after it that showed the job not held; 0 = none yet
 	absent   time.Duration // the first listing in a row that didn't show it; 0 = none
+	linkless time.Duration // the first listing that showed its end, while its guard showed no start; 0 = none
 }
 
 // track takes a sealed file of this instance on.

@@ -114,7 +114,7 @@ func newWorld(t testing.TB, m *memfs.Mem, seed uint64, so clustersim.Options) *w
 		}
 	})
 	w.sim.OnStart = func(name, _ string) {
-		if so.Guard {
+		if w.opt.StrictGuard {
 			w.m.Quiet(func() { w.guard(strings.TrimPrefix(name, prefix)) })
 		}
 	}
