@@ -85,7 +85,7 @@ func TestSecondDaemonIsRefused(t *testing.T) {
 }
 
 // A watcher, or a process that is on its way out, may hold the flock for a while.
-func TestFlockHeldForAMoment(t *testing.T) {
+func TestHole_19_FlockHeldForAMoment(t *testing.T) {
 	x := newFixture(t, 0, "a")
 	p := x.proc("a")
 	x.goodbye(p, x.mustAcquire(p))

@@ -293,7 +293,7 @@ func TestTwinGivesWay(t *testing.T) {
 }
 
 // A fence although renewals had succeeded for a TTL is reported, and not charged.
-func TestFalseFence(t *testing.T) {
+func TestHole_2_6_FalseFence(t *testing.T) {
 	for _, seen := range []uint64{1, 55} {
 		x := newFixture(t, 0, "a", "b")
 		b := x.start("b")

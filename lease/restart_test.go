@@ -40,7 +40,7 @@ func TestStartOverAfterAFence(t *testing.T) {
 }
 
 // Killed and started again: the earlier epoch died, and the record says so.
-func TestLowerEpochsOfADeadProcess(t *testing.T) {
+func TestHole_21_LowerEpochsOfADeadProcess(t *testing.T) {
 	x := newFixture(t, 0, "a")
 	p := x.proc("a")
 	x.mustAcquire(p)

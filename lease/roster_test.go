@@ -159,7 +159,7 @@ func TestStaleRoster(t *testing.T) {
 	x.mustAcquire(p)
 }
 
-func TestIntruders(t *testing.T) {
+func TestHole_27_IntrudersCounted(t *testing.T) {
 	x := newFixture(t, 0, "a")
 	p := x.proc("zombie")
 	for range 3 {

@@ -129,7 +129,7 @@ func TestGoodbyeIsOverAtOnce(t *testing.T) {
 }
 
 // goodbyeOfYesterday: the record still says goodbye of N-1 while N starts.
-func TestGoodbyeOfYesterday(t *testing.T) {
+func TestHole_2_6_GoodbyeOfYesterday(t *testing.T) {
 	x := newFixture(t, 0, "a", "b")
 	b := x.start("b")
 	p := x.proc("a")

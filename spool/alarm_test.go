@@ -22,10 +22,10 @@ func (w *world) take(dir, ext string) (taken []string) {
 	return taken
 }
 
-// TestCanary: HOLES 23. Taken, it is noticed at the second fresh listing that
+// TestHole_23_Canary: taken, it is noticed at the second fresh listing that
 // misses it, put back, and counted in one file a day; a listing that is stale
 // once is no alarm; it is nobody's entry and nobody's stray.
-func TestCanary(t *testing.T) {
+func TestHole_23_Canary(t *testing.T) {
 	w := memWorld(t)
 	view := w.m.View("a")
 	a := w.startOn(newEnv(view), "a")

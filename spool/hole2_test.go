@@ -300,3 +300,27 @@ func TestHole_2_11_AuditInFlow(t *testing.T) {
 	}
 	_ = errors.Join(s.Accepted(func(string) {})) // lets the last return happen
 }
+
+// TestHole_2_7_LastWriterWins: two observers who saw different ids end one
+// sealed file: one record, since it is the sealed file itself that is moved.
+func TestHole_2_7_LastWriterWins(t *testing.T) {
+	w := memWorld(t)
+	a, b := w.start("a"), w.start("b")
+	w.through(a, jobA, spool.Submit)
+	c := must(claimIn(a, spool.Submit, jobA))
+	must(c.Once())
+	s := must(c.Seal(""))
+	w.m.At(memfs.Point{View: "a", Kind: memfs.Rename, Name: "done/"}, func() {
+		other, ok := b.SealedAt("a", 1, strings.TrimPrefix(s.Path(), "sealed/a/1/"))
+		if err := other.Done("8", ""); !ok || err != nil {
+			t.Errorf("b ends it: %v, %v", ok, err)
+		}
+	})
+	if err := s.Done("7", ""); !errors.Is(err, spool.ErrLost) {
+		t.Errorf("a ends it, too: %v, want lost", err)
+	}
+	if n := strings.Count(w.m.Tree(), "=8.json") + strings.Count(w.m.Tree(), "=7.json"); n != 1 {
+		t.Errorf("%d final records", n)
+	}
+	w.ends(t)
+}

@@ -90,9 +90,9 @@ func TestQueueOldestFirst(t *testing.T) {
 	}
 }
 
-// TestQueueListsSeldom: one listing serves until it is used up, or half of it
+// TestHole_25_ListsSeldom: one listing serves until it is used up, or half of it
 // misses.
-func TestQueueListsSeldom(t *testing.T) {
+func TestHole_25_ListsSeldom(t *testing.T) {
 	w := memWorld(t)
 	w.waiting(200)
 	q, _ := w.queue("a")

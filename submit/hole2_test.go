@@ -128,3 +128,45 @@ func TestHole2_11_HigherGenerationOfACopy(t *testing.T) {
 	w.env.RunFor(3 * time.Minute)
 	w.want(t, spool.PlaceDone, 1)
 }
+
+// restartOnRecord: a restart that is on record, after our act, taken for the
+// proof that what is absent never started.
+func TestHole_2_8_RestartOnRecord(t *testing.T) {
+	so := simOptions(heldCaps)
+	so.MinJobAge = 10 * time.Second
+	w := memWorld(t, so)
+	w.mayPark = func(string, string) bool { return true }
+	w.feed(1)
+	a := w.start("a")
+	w.sim.At(clustersim.Point{Host: "a", Op: clustersim.OpRelease, After: true}, a.host.Kill)
+	w.env.RunFor(10 * time.Minute) // it ran, and is forgotten
+	b := w.start("b")
+	w.sim.At(clustersim.Point{Host: "b", Op: clustersim.OpList}, func() { w.sim.Crash(5 * time.Second) })
+	w.mustHeal(t)
+	w.want(t, spool.PlaceParked, 1)
+	if w.sim.Stats.Submitted != 1 || b.eng.Tracked() != 0 {
+		t.Errorf("%d submissions, %d still tracked", w.sim.Stats.Submitted, b.eng.Tracked())
+	}
+}
+
+// intentReturned: a is stopped in its plain submission, which arrives; its epoch
+// is over, and b puts what a sealed back to the stage instead of parking it.
+func TestHole_2_9_IntentReturned(t *testing.T) {
+	w := memWorld(t, simOptions(plainCaps))
+	w.mayPark = func(string, string) bool { return true }
+	w.feed(1)
+	a := w.start("a")
+	w.sim.At(clustersim.Point{Host: "a", Op: clustersim.OpSubmit}, a.host.Stop)
+	w.env.RunFor(5 * time.Second)
+	a.fence()
+	w.start("b")
+	w.env.RunFor(time.Minute)
+	w.want(t, spool.PlaceParked, 1)
+	a.host.Continue() // only now it reads the cluster's answer
+	w.env.RunFor(time.Minute)
+	w.want(t, spool.PlaceParked, 1)
+	if w.sim.Stats.Submitted != 1 {
+		t.Errorf("%d submissions, want 1", w.sim.Stats.Submitted)
+	}
+	w.mustHeal(t)
+}

@@ -146,7 +146,7 @@ func deref(p *int) any {
 	return *p
 }
 
-func TestOneStartOnAllHosts(t *testing.T) {
+func TestHole_2_9_LocalIsOneCluster(t *testing.T) {
 	root := newSpool(t)
 	m := clustertest.NewMarks(t)
 	r := clustertest.Request(t, m.Job("one", ""))
