@@ -187,10 +187,11 @@ func (j *Journal) say(ev Event) {
 // flush is on its way wait for the one after it, together. After an error they
 // are kept: the next Flush tries again, in a new segment.
 func (j *Journal) Flush() error {
+	// No deferred unlock: the simulator ends a task in the middle of write,
+	// where mu is not held.
 	j.mu.Lock()
-	defer j.mu.Unlock()
 	want, failed := j.n, j.failed
-	for j.durable < want {
+	for j.durable < want && j.failed == failed {
 		if !j.writing {
 			j.write()
 		} else {
@@ -200,11 +201,13 @@ func (j *Journal) Flush() error {
 			w.Wait(noContext, time.Hour)
 			j.mu.Lock()
 		}
-		if j.failed != failed {
-			return j.err
-		}
 	}
-	return nil
+	var err error
+	if j.durable < want {
+		err = j.err
+	}
+	j.mu.Unlock()
+	return err
 }
 
 // write appends what is buffered; called and returns with mu held.
