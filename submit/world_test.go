@@ -56,7 +56,7 @@ type world struct {
 	scope  *scope
 	env    *envtest.World
 	m      *memfs.Mem
-	quiet  *memfs.View
+	quiet  vfs.FS
 	sim    *clustersim.Sim
 	opt    submit.Options
 	caps   submit.Caps
