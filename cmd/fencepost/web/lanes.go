@@ -148,6 +148,8 @@ func short(d time.Duration) string {
 		return fmt.Sprintf("%d ms", d.Milliseconds())
 	case d < 100*time.Second:
 		return fmt.Sprintf("%.1f s", d.Seconds())
+	case d < 10*time.Minute:
+		return fmt.Sprintf("%.1f min", d.Minutes())
 	case d < 100*time.Minute:
 		return fmt.Sprintf("%.0f min", d.Minutes())
 	case d < 48*time.Hour:

@@ -11,6 +11,9 @@ import (
 // errSlow: the share, or the look, takes its time.
 var errSlow = errors.New("no answer yet")
 
+// maxPause bounds the pause after a look that took long: it may have hung.
+const maxPause = 15 * time.Second
+
 // lookout keeps the result of one look that all viewers share. It looks only
 // when somebody asks, and never twice at once: a look that hangs with a dead
 // share is one goroutine, however many ask.
@@ -46,7 +49,7 @@ type seen[T any] struct {
 func (l *lookout[T]) get(ctx context.Context, patience time.Duration) seen[T] {
 	l.mu.Lock()
 	now := time.Now()
-	if l.running == nil && (l.ended.IsZero() || now.Sub(l.ended) >= max(l.every, min(l.part*l.cost, time.Minute))) {
+	if l.running == nil && (l.ended.IsZero() || now.Sub(l.ended) >= max(l.every, min(l.part*l.cost, maxPause))) {
 		l.start(now)
 	}
 	running, wait := l.running, patience
