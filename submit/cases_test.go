@@ -169,6 +169,29 @@ func TestUnfitHost(t *testing.T) {
 	}
 }
 
+// A host that can't submit from its first probe on says so, once; a cluster that
+// is down when a host starts is no fault of the host.
+func TestFirstProbeFails(t *testing.T) {
+	for kind, fit := range map[submit.Outcome]bool{submit.Unfit: false, submit.Unavailable: true} {
+		w := memWorld(t, simOptions(heldCaps))
+		w.sim.Unfit["a"] = outcome(kind)
+		a := w.start("a")
+		w.env.RunFor(time.Minute)
+		if got, why := a.eng.Fitness(); got != fit || why == "" {
+			t.Errorf("%v: fit %v %q, want %v", kind, got, why, fit)
+		}
+		said := 0
+		for _, e := range w.events {
+			if e.Event == spool.EvTrouble && e.Result == "can't submit" {
+				said++
+			}
+		}
+		if said != 1 {
+			t.Errorf("%v: said %d times that it can't submit, want once", kind, said)
+		}
+	}
+}
+
 // Rejected is final only if the host is fit right after it, its pin included.
 func TestRejected(t *testing.T) {
 	for name, tc := range map[string]struct {

@@ -37,8 +37,8 @@ func (e *Engine) mayClaim() bool {
 // setUnfit stops claiming, at once, until a probe passes.
 func (e *Engine) setUnfit(err error) {
 	e.mu.Lock()
-	was := e.unfit
-	if OutcomeOf(err) == Unavailable && (was == "" || e.away) {
+	first := e.unfit == "" || e.unfit == notProbed
+	if OutcomeOf(err) == Unavailable && (first || e.away) {
 		// Down, or full: no host can submit now, and none is unfit.
 		e.away = true
 	} else {
@@ -47,7 +47,7 @@ func (e *Engine) setUnfit(err error) {
 	e.unfit = err.Error()
 	e.refusals++
 	e.mu.Unlock()
-	if was == "" {
+	if first {
 		e.in.Warn("can't submit", err)
 	}
 }
