@@ -319,6 +319,38 @@ func TestKeyWindow(t *testing.T) {
 	}
 }
 
+// The window counts from before the first try, and ends before the cluster
+// forgets.
+func TestKeyWindowIsTheClusters(t *testing.T) {
+	for back := 60 * time.Second; back < 150*time.Second; back += 5 * time.Second {
+		so := simOptions(keyCaps)
+		so.KeyWindow, so.Latency = 2*time.Minute, 4*time.Second
+		w := memWorld(t, so)
+		w.opt.KeyWindow = so.KeyWindow
+		w.mayPark = func(_, why string) bool { return strings.Contains(why, "remembers a key") }
+		w.feed(1)
+		first := true
+		w.sim.Inject = func(c clustersim.Call) clustersim.Verdict {
+			switch {
+			case c.Op != clustersim.OpSubmit:
+			case first:
+				first = false
+				return clustersim.Verdict{Apply: true, Err: outcome(submit.Unknown), Hang: 50 * time.Second}
+			case w.env.Now() < back:
+				return clustersim.Verdict{Err: outcome(submit.Unavailable)}
+			}
+			return clustersim.Verdict{}
+		}
+		w.start("a")
+		w.env.RunFor(5 * time.Minute)
+		w.mustHeal(t)
+		w.scope.close()
+		if t.Failed() {
+			t.Fatalf("the cluster is back at %v", back)
+		}
+	}
+}
+
 // An earlier try may have been accepted: no refusal of a later one moves the
 // job on.
 func TestKeyRefusedLater(t *testing.T) {

@@ -108,7 +108,8 @@ func (c claimed) unclear(why string) error {
 
 type intended struct {
 	*spool.Sealed
-	e *Engine
+	e     *Engine
+	begun time.Duration // before the first try
 }
 
 func (s intended) name() spool.Name        { return s.Name }
@@ -119,7 +120,7 @@ func (s intended) reject(why string) error { return s.Fail(spool.EvRejected, why
 // without one it is for a person.
 func (s intended) unclear(why string) error {
 	if s.e.caps.Key {
-		s.e.track(s.Sealed)
+		s.e.trackSince(s.Sealed, s.begun)
 		return nil
 	}
 	s.e.tally(func(st *Stats) { st.Parked++ })

@@ -11,9 +11,10 @@ import (
 
 // submitIntent submits for a sealed file that bears no cluster id yet.
 func (e *Engine) submitIntent(ctx context.Context, s *spool.Sealed, req Request) error {
+	begun := e.env.Now()
 	id, err := e.submit(ctx, s.Name, req, "")
 	if err != nil {
-		return e.failed(ctx, err, intended{s, e})
+		return e.failed(ctx, err, intended{s, e, begun})
 	}
 	return e.accepted(s, id)
 }
@@ -58,7 +59,8 @@ func (e *Engine) accepted(s *spool.Sealed, id string) error {
 // cluster remembers the key; after that, a person decides. Some earlier try may
 // have been accepted, so that no refusal of this one proves anything.
 func (e *Engine) submitAgain(ctx context.Context, t *tracked) {
-	if w := e.opt.KeyWindow; w > 0 && e.env.Now()-t.since > w {
+	// The last eighth is left for a try that takes its time.
+	if w := e.opt.KeyWindow; w > 0 && e.env.Now()-t.since > w-w/8 {
 		e.tally(func(st *Stats) { st.Parked++ })
 		e.settle(t, t.s.Park(fmt.Sprintf("no clear answer from the cluster while it remembers a key (%s)", w)))
 		return
