@@ -94,6 +94,9 @@ func serve(ctx context.Context, g *globals, cmd *cobra.Command, c *config.Loaded
 		defer d.httpLn.Close()
 		d.events, d.files = web.NewEvents(), web.NewFiles()
 	}
+	if err := d.checkMount(ctx, cmd, dir); err != nil {
+		return err
+	}
 	sp, err := d.openSpool(dir)
 	if err != nil {
 		return err

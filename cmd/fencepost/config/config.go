@@ -27,6 +27,7 @@ type Config struct {
 	SealMax        Duration `toml:"seal_max" flag:"seal-max" shared:"yes" help:"an unchanged sealed file is finished by others after this"`
 	Retention      Duration `toml:"retention" flag:"retention" shared:"yes" help:"how long final records and ids are kept"`
 	Timeout        Duration `toml:"timeout" flag:"timeout" help:"give up on a share that doesn't answer for this long"`
+	UnsafeMount    List     `toml:"unsafe_mount" flag:"unsafe-mount" help:"checks of doctor, by id, that don't keep serve from starting on an unsafe mount"`
 
 	Log     Log     `toml:"log"`
 	Limits  Limits  `toml:"limits"`

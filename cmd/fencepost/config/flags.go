@@ -76,7 +76,7 @@ func (v *flagValue) Type() string {
 		return "FILE"
 	case strings.Contains(v.s.wants(), "duration"):
 		return "DURATION"
-	case v.s.Key == "stages":
+	case v.s.Key == "stages" || v.s.Key == "unsafe_mount":
 		return "LIST"
 	}
 	return "NAME"

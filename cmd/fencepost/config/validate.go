@@ -65,6 +65,11 @@ func (c *Config) Validate() error {
 	c.checkAddresses(k)
 	c.checkStages(k)
 	c.checkTimes(k)
+	for _, id := range c.UnsafeMount {
+		if digits, ok := strings.CutPrefix(id, "FP"); !ok || len(digits) != 3 || strings.Trim(digits, "0123456789") != "" {
+			k.add("unsafe_mount", "%q is no id of a check, such as FP002 (fencepost doctor)", id)
+		}
+	}
 	k.count("workers", c.Workers, 1, 1024)
 	k.count("max_faults", c.MaxFaults, 0, 1000)
 	k.word("log.level", c.Log.Level, "debug", "info", "warn", "error")

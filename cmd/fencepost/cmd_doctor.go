@@ -1,0 +1,224 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"fencepost/cmd/fencepost/config"
+	"fencepost/cmd/fencepost/doctor"
+	"fencepost/cmd/fencepost/show"
+	"fencepost/lease"
+	"fencepost/spool"
+	"fencepost/spool/env"
+	"fencepost/spool/vfs"
+	"fencepost/submit"
+)
+
+func newDoctorCmd(g *globals) *cobra.Command {
+	var ignore []string
+	cmd := &cobra.Command{
+		Use:   "doctor [--ignore ID]...",
+		Short: "Check the share, this host and the spool, and say what to fix",
+		Long: "doctor makes named checks (FP001, ...): the mount and its options, what the protocol needs of the\n" +
+			"share (tried with probe files, which are removed), the layout, the hosts, this machine's timers,\n" +
+			"and, if a cluster is configured, whether this host can submit: that submits a held job and\n" +
+			"cancels it. Each finding comes with its evidence and the fix; docs/ops/doctor.md says more.\n\n" +
+			"Exit 0: all good, or only notes. Exit 4: warnings. Exit 5: unsafe.",
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := knownChecks(cmd, "--ignore", ignore, doctor.IDs()); err != nil {
+				return err
+			}
+			return g.doctor(cmd, ignore)
+		},
+	}
+	cmd.Flags().StringSliceVar(&ignore, "ignore", nil, "`ID` of a check whose findings don't count; may be repeated")
+	g.bind(cmd, "host", "machine_id", "heartbeat", "lease", "cluster.name")
+	_ = cmd.RegisterFlagCompletionFunc("ignore", cobra.FixedCompletions(doctor.IDs(), cobra.ShellCompDirectiveNoFileComp))
+	return cmd
+}
+
+// knownChecks refuses ids that name no check: a typing mistake must not look
+// like a finding that was ignored.
+func knownChecks(cmd *cobra.Command, where string, ids, known []string) error {
+	for _, id := range ids {
+		if !slices.Contains(known, strings.ToUpper(id)) {
+			return usagef(cmd, "%s: %q is not one of %s%s", where, id, strings.Join(known, ", "), maybe(config.Nearest(strings.ToUpper(id), known)))
+		}
+	}
+	return nil
+}
+
+// doctorDoc is what doctor found.
+type doctorDoc struct {
+	Spool   string          `json:"spool"`
+	Host    string          `json:"host"`
+	OK      bool            `json:"ok"` // no warnings, nothing unsafe
+	Verdict doctor.Verdict  `json:"verdict"`
+	Checks  []doctor.Result `json:"checks"`
+}
+
+func (g *globals) doctor(cmd *cobra.Command, ignore []string) error {
+	dir, err := g.spoolDir(cmd)
+	if err != nil {
+		return err
+	}
+	host, err := g.host(cmd)
+	if err != nil {
+		return err
+	}
+	c, err := g.config(cmd)
+	if err != nil {
+		return err
+	}
+	dir = absolute(dir)
+	g.touched = dir
+	w := newWatch(c.Timeout.Duration)
+	open := g.openFS
+	results, err := underWatch(cmd.Context(), w, func(ctx context.Context) ([]doctor.Result, error) {
+		return runDoctor(ctx, c, w, open, dir, host, ignore)
+	})
+	if err != nil {
+		return err
+	}
+	d := doctorDoc{Spool: dir, Host: host, Verdict: doctor.Worst(results), Checks: results}
+	d.OK = d.Verdict != doctor.Warn && d.Verdict != doctor.Refuse
+	if err := g.print("doctor", d, func(o *show.Out) { printDoctor(o, d) }); err != nil {
+		return err
+	}
+	switch d.Verdict {
+	case doctor.Refuse:
+		return &exitError{code: exitUnsafe}
+	case doctor.Warn:
+		return &exitError{code: exitDegraded}
+	}
+	return nil
+}
+
+func runDoctor(ctx context.Context, c *config.Loaded, w *watch, open func(string) (vfs.FS, error), dir, host string, ignore []string) ([]doctor.Result, error) {
+	cfg, err := mountConfig(w.begin, dir)
+	if err != nil {
+		return nil, openError(err)
+	}
+	done := w.begin("open", dir)
+	fs, err := open(dir)
+	done()
+	if err != nil {
+		return nil, openError(err)
+	}
+	sp, err := spool.Open(env.NewReal(watchedFS{fs, w}))
+	if err != nil {
+		return nil, err
+	}
+	id, err := lease.Local(host, c.MachineID)
+	if err != nil {
+		return nil, &exitError{code: exitUsage, err: err}
+	}
+	cfg.Spool, cfg.Host, cfg.MachineID, cfg.Digest = sp, host, id.MachineID, c.Digest()
+	cfg.Heartbeat, cfg.Lease, cfg.Ignore = c.Heartbeat.Duration, c.Lease.Duration, ignore
+	cfg.Locker = func(ctx context.Context, name string) *exec.Cmd {
+		// Not by its path: the file may have been replaced since.
+		cmd := exec.CommandContext(ctx, "/proc/self/exe", "lock-probe", dir, name)
+		cmd.Args[0] = os.Args[0]
+		return cmd
+	}
+	if clusterNamed(c) {
+		cfg.Cluster = func() (submit.Cluster, error) {
+			opt := submit.DefaultOptions()
+			return newCluster(c.Config, clusterSite{sp: sp, root: dir, id: id, epoch: func() uint64 { return 0 }}, &opt)
+		}
+	}
+	return doctor.Run(ctx, cfg)
+}
+
+// mountConfig is what the mount checks need. To find the mount opens the
+// directory, which may be of a dead share.
+func mountConfig(begin func(what, name string) func(), dir string) (doctor.Config, error) {
+	done := begin("open", dir)
+	defer done()
+	mount, err := doctor.MountOf(dir)
+	return doctor.Config{Dir: dir, Machine: os.DirFS("/"), MountID: mount, Begin: begin}, err
+}
+
+// clusterNamed: somebody said which cluster; the default is none to be tried.
+func clusterNamed(c *config.Loaded) bool {
+	for _, s := range config.Settings() {
+		if s.Key == "cluster.name" {
+			return c.Origin(s) != "default"
+		}
+	}
+	return false
+}
+
+func printDoctor(o *show.Out, d doctorDoc) {
+	word, severity := "ok", show.Fine
+	switch d.Verdict {
+	case doctor.Warn:
+		word, severity = "DEGRADED", show.Warn
+	case doctor.Refuse:
+		word, severity = "UNSAFE", show.Bad
+	}
+	o.Cells(severity, word, "spool "+d.Spool, "host "+d.Host)
+	o.Gap()
+	for _, r := range d.Checks {
+		severity := map[doctor.Verdict]show.Severity{doctor.Warn: show.Warn, doctor.Refuse: show.Bad}[r.Verdict]
+		o.Cells(severity, string(r.Verdict), r.ID, r.Name+": "+strings.Join(r.Evidence, "; "))
+		if r.Verdict == doctor.Note || r.Verdict == doctor.Warn || r.Verdict == doctor.Refuse {
+			o.Cells(show.Fine, "", "means", r.Means)
+			if r.Fix != "" {
+				o.Cells(show.Fine, "", "fix", r.Fix)
+			}
+		}
+	}
+}
+
+// newLockProbeCmd is the second process of doctor's lock check.
+func newLockProbeCmd(g *globals) *cobra.Command {
+	return &cobra.Command{
+		Use:    "lock-probe DIR NAME",
+		Short:  "Try one lock, from a process of its own (started by doctor)",
+		Hidden: true,
+		Args:   cobra.ExactArgs(2),
+		RunE: func(_ *cobra.Command, args []string) error {
+			return doctor.RunLocker(args[0], args[1], g.stdin, g.stdout)
+		},
+	}
+}
+
+// checkMount is serve's look at the mount, before anything is taken: an unsafe
+// one is refused, unless its check was named. Warnings go to the log.
+func (d *daemon) checkMount(ctx context.Context, cmd *cobra.Command, dir string) error {
+	if err := knownChecks(cmd, "unsafe_mount", d.cfg.UnsafeMount, doctor.MountIDs()); err != nil {
+		return err
+	}
+	dir = absolute(dir)
+	w := newWatch(d.cfg.Timeout.Duration)
+	results, err := underWatch(ctx, w, func(ctx context.Context) ([]doctor.Result, error) {
+		cfg, err := mountConfig(w.begin, dir)
+		if err != nil {
+			return nil, openError(err)
+		}
+		cfg.Ignore = d.cfg.UnsafeMount
+		return doctor.Start(ctx, cfg), nil
+	})
+	if err != nil {
+		return err
+	}
+	for _, r := range results {
+		evidence := strings.Join(r.Evidence, "; ")
+		switch r.Verdict {
+		case doctor.Refuse:
+			return &exitError{code: exitUnsafe, err: fmt.Errorf("unsafe mount: %s %s: %s", r.ID, r.Name, evidence),
+				next: r.Fix + "; or, if you know better: --unsafe-mount " + r.ID}
+		case doctor.Warn, doctor.Ignored:
+			d.log.Warn().Str("event", "mount").Str("check", r.ID).Str("fix", r.Fix).Msg(r.Name + ": " + evidence)
+		}
+	}
+	return nil
+}
