@@ -270,14 +270,20 @@ func TestRequests(t *testing.T) {
 
 // A request that came too late goes when the job is done.
 func TestRequestTooLate(t *testing.T) {
-	w := memWorld(t, simOptions(heldCaps))
-	w.feed(1)
-	w.sim.At(clustersim.Point{Op: clustersim.OpRelease, After: true}, func() { w.request("hold", w.ids[0]) })
-	w.start("a")
-	w.env.RunFor(time.Minute)
-	w.want(t, spool.PlaceDone, 1)
-	if strings.Contains(w.m.Tree(), "requests/hold") {
-		t.Error("the request is still there")
+	for _, k := range kinds {
+		w := memWorld(t, simOptions(k.caps))
+		w.feed(1)
+		op := clustersim.OpSubmit
+		if k.caps.Hold {
+			op = clustersim.OpRelease
+		}
+		w.sim.At(clustersim.Point{Op: op, After: true}, func() { w.request("hold", w.ids[0]) })
+		w.start("a")
+		w.env.RunFor(time.Minute)
+		w.want(t, spool.PlaceDone, 1)
+		if strings.Contains(w.m.Tree(), "requests/hold") {
+			t.Errorf("%s: the request is still there", k.name)
+		}
 	}
 }
 

@@ -76,6 +76,9 @@ func (e *Engine) probeLoop(ctx context.Context) {
 		return e.env.Sleep(ctx, d)
 	}
 	for ctx.Err() == nil {
+		if err := e.tidyRequests(); err != nil {
+			e.in.Warn("look for requests that came too late", err)
+		}
 		before := e.refusalCount()
 		err := e.probe(ctx)
 		if ctx.Err() != nil {

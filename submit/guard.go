@@ -31,7 +31,6 @@ func (e *Engine) confirm(t *tracked, l listing, why string) {
 	}
 	e.tally(func(s *Stats) { s.Confirmed++ })
 	e.settle(t, t.s.Done(t.id, why))
-	e.overtaken(t.s.Name.ID)
 }
 
 // mayBeLate says whether the guard's link may yet be seen: while the job runs,

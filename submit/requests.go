@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"fencepost/spool"
@@ -118,9 +120,26 @@ func (e *Engine) honourSealed(ctx context.Context, t *tracked) bool {
 	return true
 }
 
-// overtaken removes what a person asked too late for a job that is done.
-func (e *Engine) overtaken(id string) {
-	if kind, err := e.wish(id); err == nil && kind != "" {
-		e.in.Honoured(id)
+// tidyRequests removes what a person asked for a job that has a final record:
+// it came too late.
+func (e *Engine) tidyRequests() error {
+	names, err := e.in.FS.List(spool.DirRequests)
+	if err != nil {
+		return err
 	}
+	slices.Sort(names)
+	for _, name := range names {
+		_, id, ok := strings.Cut(name, "~")
+		if !ok || !spool.ValidID(id) {
+			continue
+		}
+		found, err := e.in.Locate(id)
+		if err != nil {
+			return err
+		}
+		if len(found) == 1 && found[0].Place == spool.PlaceDone {
+			e.in.Honoured(id)
+		}
+	}
+	return nil
 }
