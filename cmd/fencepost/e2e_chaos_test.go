@@ -262,7 +262,7 @@ func (s *site) sending(n int, span time.Duration, script string, to []string) (w
 // restarted at random. Each job's release takes effect once, nothing is lost,
 // the balance is right all the time, and no held job is left behind.
 func TestChaos(t *testing.T) {
-	n, span := pick(1000, 200, 60), pick(2*time.Minute, 15*time.Second, 6*time.Second)
+	n, span := pick(1000, 120, 60), pick(2*time.Minute, 10*time.Second, 6*time.Second)
 	hosts := []string{"a", "b", "c"}
 	// In full with the default settings: a host is fenced after 15 s.
 	times, silent := []string{"--heartbeat", "250ms", "--lease", "2s"}, 3500*time.Millisecond
