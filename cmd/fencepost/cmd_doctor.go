@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"slices"
@@ -80,9 +81,9 @@ func (g *globals) doctor(cmd *cobra.Command, ignore []string) error {
 	dir = absolute(dir)
 	g.touched = dir
 	w := newWatch(c.Timeout.Duration)
-	open := g.openFS
+	site := doctorSite{g.machine, g.openFS, dir, host, g.self}
 	results, err := underWatch(cmd.Context(), w, func(ctx context.Context) ([]doctor.Result, error) {
-		return runDoctor(ctx, c, w, open, dir, host, ignore)
+		return runDoctor(ctx, c, w, site, ignore)
 	})
 	if err != nil {
 		return err
@@ -101,18 +102,28 @@ func (g *globals) doctor(cmd *cobra.Command, ignore []string) error {
 	return nil
 }
 
-func runDoctor(ctx context.Context, c *config.Loaded, w *watch, open func(string) (vfs.FS, error), dir, host string, ignore []string) ([]doctor.Result, error) {
-	cfg, err := mountConfig(w.begin, dir)
+// doctorSite is where doctor works: what it needs of the globals, copied, since
+// an abandoned look must not see them change.
+type doctorSite struct {
+	machine   fs.FS
+	open      func(string) (vfs.FS, error)
+	dir, host string
+	self      string // see globals
+}
+
+func runDoctor(ctx context.Context, c *config.Loaded, w *watch, site doctorSite, ignore []string) ([]doctor.Result, error) {
+	dir, host := site.dir, site.host
+	cfg, err := mountConfig(site.machine, w.begin, dir)
 	if err != nil {
 		return nil, openError(err)
 	}
 	done := w.begin("open", dir)
-	fs, err := open(dir)
+	fsys, err := site.open(dir)
 	done()
 	if err != nil {
 		return nil, openError(err)
 	}
-	sp, err := spool.Open(env.NewReal(watchedFS{fs, w}))
+	sp, err := spool.Open(env.NewReal(watchedFS{fsys, w}))
 	if err != nil {
 		return nil, err
 	}
@@ -122,11 +133,12 @@ func runDoctor(ctx context.Context, c *config.Loaded, w *watch, open func(string
 	}
 	cfg.Spool, cfg.Host, cfg.MachineID, cfg.Digest = sp, host, id.MachineID, c.Digest()
 	cfg.Heartbeat, cfg.Lease, cfg.Ignore = c.Heartbeat.Duration, c.Lease.Duration, ignore
-	cfg.Locker = func(ctx context.Context, name string) *exec.Cmd {
-		// Not by its path: the file may have been replaced since.
-		cmd := exec.CommandContext(ctx, "/proc/self/exe", "lock-probe", dir, name)
-		cmd.Args[0] = os.Args[0]
-		return cmd
+	if site.self != "" {
+		cfg.Locker = func(ctx context.Context, name string) *exec.Cmd {
+			cmd := exec.CommandContext(ctx, site.self, "lock-probe", dir, name)
+			cmd.Args[0] = os.Args[0]
+			return cmd
+		}
 	}
 	if clusterNamed(c) {
 		cfg.Cluster = func() (submit.Cluster, error) {
@@ -139,11 +151,11 @@ func runDoctor(ctx context.Context, c *config.Loaded, w *watch, open func(string
 
 // mountConfig is what the mount checks need. To find the mount opens the
 // directory, which may be of a dead share.
-func mountConfig(begin func(what, name string) func(), dir string) (doctor.Config, error) {
+func mountConfig(machine fs.FS, begin func(what, name string) func(), dir string) (doctor.Config, error) {
 	done := begin("open", dir)
 	defer done()
 	mount, err := doctor.MountOf(dir)
-	return doctor.Config{Dir: dir, Machine: os.DirFS("/"), MountID: mount, Begin: begin}, err
+	return doctor.Config{Dir: dir, Machine: machine, MountID: mount, Begin: begin}, err
 }
 
 // clusterNamed: somebody said which cluster; the default is none to be tried.
@@ -198,9 +210,9 @@ func (d *daemon) checkMount(ctx context.Context, cmd *cobra.Command, dir string)
 		return err
 	}
 	dir = absolute(dir)
-	w := newWatch(d.cfg.Timeout.Duration)
+	w, machine := newWatch(d.cfg.Timeout.Duration), d.g.machine
 	results, err := underWatch(ctx, w, func(ctx context.Context) ([]doctor.Result, error) {
-		cfg, err := mountConfig(w.begin, dir)
+		cfg, err := mountConfig(machine, w.begin, dir)
 		if err != nil {
 			return nil, openError(err)
 		}

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"slices"
 	"strings"
@@ -25,6 +26,8 @@ type globals struct {
 	hostname func() (string, error)
 	readFile func(string) ([]byte, error)
 	openFS   func(dir string) (vfs.FS, error)
+	machine  fs.FS  // the machine's own files, from its root
+	self     string // this program, to be started again; "" in tests, whose binary is another one
 
 	configFile string
 	json       bool
@@ -36,7 +39,7 @@ type globals struct {
 func newGlobals() *globals {
 	return &globals{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, environ: os.Environ(),
 		hostname: os.Hostname, readFile: os.ReadFile, given: map[string]string{},
-		openFS: func(dir string) (vfs.FS, error) { return vfs.OpenOS(dir) }}
+		openFS: func(dir string) (vfs.FS, error) { return vfs.OpenOS(dir) }, machine: os.DirFS("/")}
 }
 
 // bind adds the flags of some settings to a command; see config.ServeKeys.

@@ -15,7 +15,9 @@ import (
 )
 
 func main() {
-	os.Exit(run(context.Background(), newGlobals(), os.Args[1:]))
+	g := newGlobals()
+	g.self = "/proc/self/exe" // not by its path: the file may have been replaced since
+	os.Exit(run(context.Background(), g, os.Args[1:]))
 }
 
 // rootCommands are the commands, by group. A new one is added here.

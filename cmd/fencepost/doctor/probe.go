@@ -106,6 +106,10 @@ func (p *patient) removeLeftovers() {
 			continue
 		}
 		old := &probe{fs: p.Spool.FS, dir: name}
+		flat, _ := stageDirs(p.Spool)
+		for _, dir := range flat {
+			old.note(path.Join(dir, name))
+		}
 		inside, _ := p.Spool.FS.List(name)
 		for _, base := range inside {
 			old.name(base)

@@ -1,0 +1,45 @@
+package doctor
+
+import (
+	"io/fs"
+	"time"
+
+	"fencepost/lease"
+)
+
+// What tests reach.
+var (
+	JudgeType  = judgeType
+	JudgeUmask = judgeUmask
+	JudgeFree  = judgeFree
+	FindMount  = findMount
+	Submounts  = submounts
+	Names      = names
+)
+
+// Timers makes the check of timers alone.
+func Timers(machine fs.FS, dir string) Finding {
+	return checkTimers(nil, &patient{Config: Config{Dir: dir, Machine: machine}, real: dir})
+}
+
+// ClientID makes the check of the client's identifier alone.
+func ClientID(machine fs.FS, own string, members ...lease.Member) Finding {
+	return checkClientID(nil, &patient{Config: Config{Machine: machine, Host: "a", MachineID: own}, members: members})
+}
+
+// Hosts makes the checks that compare hosts, by id.
+func Hosts(cfg Config, members []lease.Member, hosts []lease.HostState) map[string]Finding {
+	p := &patient{Config: cfg, members: members, hosts: hosts}
+	out := map[string]Finding{}
+	for _, c := range hostChecks() {
+		if c.id < "FP045" {
+			out[c.id] = c.run(nil, p)
+		}
+	}
+	return out
+}
+
+// ServerClock judges an offset.
+func ServerClock(offset time.Duration) Finding {
+	return checkServerClock(nil, &patient{offset: offset})
+}
