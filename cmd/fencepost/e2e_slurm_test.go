@@ -64,10 +64,12 @@ func wantRuns(t *testing.T, s *site, sl *clustertest.Slurm, ids []string) {
 	}
 }
 
-func TestSlurmTwoHosts200Jobs(t *testing.T) {
-	n := 200
-	if testing.Short() {
-		n = 20
+// TestSlurmTwoHosts: each job runs once, to completion, with its own output.
+// 200 jobs in full, which one node on a busy machine takes minutes for.
+func TestSlurmTwoHosts(t *testing.T) {
+	n := 40
+	if inFull() {
+		n = 200
 	}
 	s, sl, script := slurmSite(t, []string{"a", "b"})
 	a, b := s.start("a"), s.start("b")
@@ -89,9 +91,9 @@ func TestSlurmTwoHosts200Jobs(t *testing.T) {
 }
 
 func TestSlurmKillAndRestart(t *testing.T) {
-	n, span := 80, 30*time.Second
-	if testing.Short() {
-		n, span = 20, 10*time.Second
+	n, span := 30, 12*time.Second
+	if inFull() {
+		n, span = 80, 30*time.Second
 	}
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
