@@ -30,6 +30,11 @@ func TestAuditFinds(t *testing.T) {
 		want string
 	}{
 		"nothing": {func(*world, *spool.Instance) {}, ""},
+		"files where directories should be": {func(w *world, a *spool.Instance) {
+			for _, f := range []string{"gate/x", "done/x", "drafts/x", "claims/x", "sealed/x", "claims/a/7"} {
+				must(a.FS.Create(f, nil))
+			}
+		}, ""},
 		"a file that a stranger took": {func(w *world, a *spool.Instance) {
 			mustDo(a.FS.Remove("xml/" + jobA + ".xml"))
 		}, aVanished},

@@ -165,7 +165,7 @@ func (a *Auditor) look(standing map[string]string) (*auditPass, error) {
 			skipped[b] = true
 			continue
 		}
-		names, lerr := sc.list(path.Join(DirGate, b))
+		names, lerr := sc.listBelow(path.Join(DirGate, b))
 		err = errors.Join(err, lerr)
 		for _, name := range names {
 			if ValidID(name) && Bucket(name) == b {

@@ -63,6 +63,17 @@ func (sc *scan) list(dir string) ([]string, error) {
 	return names, nil
 }
 
+// listBelow lists a directory below one of the layout's. A file that stands in
+// its place is foreign: it must not hide the others.
+func (sc *scan) listBelow(dir string) ([]string, error) {
+	names, err := sc.list(dir)
+	if isErr(err, syscall.ENOTDIR) {
+		sc.stray(path.Split(dir))
+		return nil, nil
+	}
+	return names, err
+}
+
 func (sc *scan) stray(dir, name string) {
 	if sc.foreign != nil {
 		sc.foreign(path.Join(dir, name))
@@ -122,7 +133,7 @@ func (sc *scan) epochs(base string, visit func(host string, epoch uint64, dir, n
 	all, err := sc.s.Epochs(base)
 	for _, o := range all {
 		dir := EpochDir(base, o.Host, o.Epoch)
-		names, lerr := sc.list(dir)
+		names, lerr := sc.listBelow(dir)
 		err = errors.Join(err, lerr)
 		for _, name := range names {
 			visit(o.Host, o.Epoch, dir, name)
@@ -145,7 +156,7 @@ func (s *Spool) Epochs(base string) ([]Over, error) {
 			continue
 		}
 		names, lerr := s.FS.List(path.Join(base, host))
-		if lerr != nil && !isErr(lerr, syscall.ENOENT, syscall.ESTALE) {
+		if lerr != nil && !isErr(lerr, syscall.ENOENT, syscall.ESTALE, syscall.ENOTDIR) {
 			err = errors.Join(err, lerr)
 		}
 		for _, name := range names {
@@ -182,7 +193,7 @@ func (sc *scan) done(want func(bucket string) bool) error {
 			continue
 		}
 		dir := path.Join(DirDone, b)
-		names, lerr := sc.list(dir)
+		names, lerr := sc.listBelow(dir)
 		err = errors.Join(err, lerr)
 		for _, name := range names {
 			n, ok := ParseDone(name)
@@ -205,7 +216,7 @@ func (s *Spool) Accepted(visit func(id string)) error {
 		return fmt.Errorf("list: %w", err)
 	}
 	for _, b := range buckets {
-		names, lerr := sc.list(path.Join(DirGate, b))
+		names, lerr := sc.listBelow(path.Join(DirGate, b))
 		err = errors.Join(err, lerr)
 		for _, name := range names {
 			if ValidID(name) && Bucket(name) == b {

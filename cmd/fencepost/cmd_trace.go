@@ -62,6 +62,9 @@ func newTraceCmd(g *globals) *cobra.Command {
 
 // resolve finds the job that prefix names. A whole id needs no listing.
 func resolve(s *share, prefix string) (string, error) {
+	if prefix == "" {
+		return "", usagef(nil, "which job? an empty id names any")
+	}
 	if spool.ValidID(prefix) {
 		if _, err := s.FS.Identify(spool.GatePath(prefix)); err == nil {
 			return prefix, nil
