@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"context"
 	"io/fs"
 	"time"
 
@@ -19,12 +20,12 @@ var (
 
 // Timers makes the check of timers alone.
 func Timers(machine fs.FS, dir string) Finding {
-	return checkTimers(nil, &patient{Config: Config{Dir: dir, Machine: machine}, real: dir})
+	return checkTimers(context.Background(), &patient{Config: Config{Dir: dir, Machine: machine}, real: dir})
 }
 
 // ClientID makes the check of the client's identifier alone.
 func ClientID(machine fs.FS, own string, members ...lease.Member) Finding {
-	return checkClientID(nil, &patient{Config: Config{Machine: machine, Host: "a", MachineID: own}, members: members})
+	return checkClientID(context.Background(), &patient{Config: Config{Machine: machine, Host: "a", MachineID: own}, members: members})
 }
 
 // Hosts makes the checks that compare hosts, by id.
@@ -33,7 +34,7 @@ func Hosts(cfg Config, members []lease.Member, hosts []lease.HostState) map[stri
 	out := map[string]Finding{}
 	for _, c := range hostChecks() {
 		if c.id < "FP045" {
-			out[c.id] = c.run(nil, p)
+			out[c.id] = c.run(context.Background(), p)
 		}
 	}
 	return out
@@ -41,5 +42,5 @@ func Hosts(cfg Config, members []lease.Member, hosts []lease.HostState) map[stri
 
 // ServerClock judges an offset.
 func ServerClock(offset time.Duration) Finding {
-	return checkServerClock(nil, &patient{offset: offset})
+	return checkServerClock(context.Background(), &patient{offset: offset})
 }
