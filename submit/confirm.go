@@ -103,7 +103,7 @@ func (e *Engine) judge(t *tracked, l listing) (action, string) {
 		return wait, ""
 	}
 	j, ok := l.byID[t.id]
-	if !ok || j.Key != t.s.Name.ID {
+	if !ok || j.Token != t.s.Token().String() {
 		t.unheld = 0
 	}
 	switch {
@@ -111,6 +111,8 @@ func (e *Engine) judge(t *tracked, l listing) (action, string) {
 		return absent, "the cluster doesn't know id " + t.id
 	case j.Key != t.s.Name.ID:
 		return absent, fmt.Sprintf("id %s belongs to another job: %s", t.id, j.Name)
+	case j.Token != t.s.Token().String() && e.ourToken(j.Token):
+		return absent, fmt.Sprintf("id %s belongs to another submission of this job: %s", t.id, j.Token)
 	case j.Token != t.s.Token().String():
 		return park, fmt.Sprintf("id %s has our name, but the token %q instead of %q", t.id, j.Token, t.s.Token())
 	}
@@ -147,6 +149,13 @@ func (e *Engine) judge(t *tracked, l listing) (action, string) {
 		return wait, ""
 	}
 	return done, string(j.State) + " at the cluster, twice"
+}
+
+// ourToken says whether a comment is a token of this spool. A site that edits
+// comments doesn't make one.
+func (e *Engine) ourToken(comment string) bool {
+	tok, ok := spool.ParseToken(comment)
+	return ok && tok.Spool == e.in.ID
 }
 
 // otherRun finds another job of the key that is unheld, runs, or has run. One

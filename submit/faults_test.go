@@ -26,7 +26,10 @@ func fileFaults(t *testing.T, caps submit.Caps, guard bool, pairs, late int, err
 		errnos = nil // all that are plausible
 	}
 	kinds := []string{memfs.Create, memfs.Read, memfs.Identify, memfs.List, memfs.Rename, memfs.Link, memfs.Mkdir, memfs.Sync, memfs.Append, memfs.LogSync}
-	if guard && !thorough {
+	if raced {
+		pairs, late = 0, 0
+	}
+	if (guard || raced) && !thorough {
 		kinds = []string{memfs.Rename, memfs.Link, memfs.Sync} // the rest is as without
 	}
 	plan := memfs.Plan{Errnos: errnos, Options: memfs.Options{SyncExport: true}, Views: []string{"a"}, Pairs: pairs, Late: late, Kinds: kinds}

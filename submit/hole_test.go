@@ -172,6 +172,25 @@ func TestHole_05_IDUsedAgainForTheSameKey(t *testing.T) {
 	w.want(t, spool.PlaceDone, 1)
 }
 
+// The same, when the id went to a ghost of the same job: with the guard the job
+// goes on, instead of waiting for a person as one whose comment was edited.
+func TestHole_05_IDGivenToAGhostOfTheJob(t *testing.T) {
+	so := simOptions(heldCaps)
+	so.Guard = true
+	w := memWorld(t, so)
+	w.feed(1)
+	a := w.start("a")
+	w.stopAfterSeal(a)
+	w.env.RunFor(3 * time.Second)
+	w.sim.Crash(5 * time.Second)
+	if id := w.sim.Submit(submit.Request{Name: prefix + w.ids[0], Token: testSpoolID + "/d/1/1/0"}); id != "100" {
+		t.Fatalf("the ghost is %s: the schedule didn't come about", id)
+	}
+	a.host.Continue()
+	w.mustHeal(t)
+	w.want(t, spool.PlaceDone, 1)
+}
+
 // absent taken for "never started".
 func TestHole_06_AbsentAfterItRan(t *testing.T) {
 	for name, tc := range map[string]struct {

@@ -216,6 +216,9 @@ func (c *chaos) run() error {
 func TestRandom(t *testing.T) {
 	t.Parallel()
 	first, n := 1, 60
+	if raced {
+		n = 5
+	}
 	if s := os.Getenv("FENCEPOST_SEED"); s != "" {
 		first, _ = strconv.Atoi(s)
 		n = 1
