@@ -8,6 +8,7 @@ import (
 
 	"fencepost/codec"
 	"fencepost/spool"
+	"fencepost/spool/vfs"
 )
 
 func decode(document []byte) (codec.Record, error) { return codec.DecodeJSON(document) }
@@ -21,6 +22,9 @@ func (e *Engine) handOver(ctx context.Context, c *spool.Claim) {
 
 func (e *Engine) handOne(ctx context.Context, c *spool.Claim) error {
 	document, err := c.Read()
+	if errors.Is(err, vfs.ErrNotRegular) || errors.Is(err, vfs.ErrTooLarge) {
+		return c.Fail(spool.EvQuarantine, err.Error())
+	}
 	if err != nil {
 		return errors.Join(err, c.Return(spool.Why{Reason: "read: " + err.Error()}))
 	}
