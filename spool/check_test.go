@@ -95,10 +95,17 @@ func (w *world) check() error {
 			return fmt.Errorf("%s was answered ACCEPTED, and isn't in the gate", id)
 		}
 	}
+	gates := 0
 	for id, j := range jobs {
 		if err := j.check(id); err != nil {
 			return fmt.Errorf("%w: %v", err, j)
 		}
+		if j.gate != "" {
+			gates++
+		}
+	}
+	if w.dropped > 0 && gates > w.dropped {
+		return fmt.Errorf("%d files of a foreign writer are %d jobs", w.dropped, gates)
 	}
 	return nil
 }

@@ -20,6 +20,9 @@ type testEnv struct {
 	skew time.Duration // of the wall clock
 	// onSleep, if set, is called in each Sleep: others' work.
 	onSleep func()
+	// random, if set, is where random bytes come from; else they are the same
+	// each time.
+	random func([]byte)
 }
 
 var _ env.Env = (*testEnv)(nil)
@@ -59,6 +62,10 @@ func (e *testEnv) Go(name string, task func()) { e.real.Go(name, task) }
 func (e *testEnv) NewSignal() env.Signal       { return e.real.NewSignal() }
 
 func (e *testEnv) Random(p []byte) {
+	if e.random != nil {
+		e.random(p)
+		return
+	}
 	for i := range p {
 		p[i] = byte(i)
 	}

@@ -19,9 +19,10 @@ const FormatVersion = 1
 
 // Format is fencepost.toml: what all hosts must agree on. It is written once.
 type Format struct {
-	Version int          `toml:"version" comment:"version of the spool's layout; fixes names and buckets"`
-	SpoolID string       `toml:"spool_id" comment:"stands in the name and the comment of each job at the cluster"`
-	Stages  FormatStages `toml:"stages"`
+	Version int           `toml:"version" comment:"version of the spool's layout; fixes names and buckets"`
+	SpoolID string        `toml:"spool_id" comment:"stands in the name and the comment of each job at the cluster"`
+	Stages  FormatStages  `toml:"stages"`
+	Inboxes []FormatInbox `toml:"inbox,omitempty"`
 }
 
 // FormatStages says where each stage's entries wait.
@@ -33,6 +34,14 @@ type FormatStages struct {
 // FormatStage is one stage's directory, relative to the spool.
 type FormatStage struct {
 	Dir string `toml:"dir"`
+}
+
+// FormatInbox is a directory that a foreign writer feeds.
+type FormatInbox struct {
+	Dir     string `toml:"dir"`               // relative to the spool, apart from all other directories
+	Pattern string `toml:"pattern,omitempty"` // of file names; "*.xml" if empty
+	Settle  string `toml:"settle,omitempty"`  // how long a file must be unchanged; "5s" if empty
+	Marker  string `toml:"marker,omitempty"`  // a file is complete when its name and this is there, too
 }
 
 // NewFormat is the format of a new spool with the default layout.
@@ -48,7 +57,14 @@ func NewFormat() (Format, error) {
 
 // Layout is the format's layout.
 func (f Format) Layout() Layout {
-	return Layout{Translate: f.Stages.Translate.Dir, Submit: f.Stages.Submit.Dir}
+	l := Layout{Translate: f.Stages.Translate.Dir, Submit: f.Stages.Submit.Dir}
+	for _, b := range f.Inboxes {
+		in, err := b.inbox()
+		if err == nil { // else ParseFormat has refused it
+			l.Inboxes = append(l.Inboxes, in)
+		}
+	}
+	return l
 }
 
 // ParseFormat parses fencepost.toml; unknown keys are errors.
@@ -69,6 +85,11 @@ func ParseFormat(data []byte) (Format, error) {
 	if !ValidID(f.SpoolID) {
 		return f, fmt.Errorf("%s: spool_id %q is not a lower-case UUID", FormatFile, f.SpoolID)
 	}
+	for _, b := range f.Inboxes {
+		if _, err := b.inbox(); err != nil {
+			return f, fmt.Errorf("%s: inbox %q: %w", FormatFile, b.Dir, err)
+		}
+	}
 	return f, f.Layout().validate()
 }
 
@@ -86,7 +107,7 @@ func (l Layout) validate() error {
 		}
 		seen[dir] = true
 	}
-	return nil
+	return l.validateInboxes(seen)
 }
 
 // ReadFormat reads fencepost.toml.
@@ -147,6 +168,11 @@ func makeDirs(fs vfs.FS, f Format) error {
 	}
 	for _, d := range fixedDirs {
 		if err := mkdirAll(fs, d); err != nil {
+			return err
+		}
+	}
+	for _, b := range l.Inboxes {
+		if err := mkdirAll(fs, b.Dir); err != nil {
 			return err
 		}
 	}

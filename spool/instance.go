@@ -22,6 +22,9 @@ type Instance struct {
 	Epoch   uint64
 	Journal *Journal
 
+	// Parse makes a job of a foreign file; nil = this instance adopts nothing.
+	Parse Parse
+
 	// OnFenced is told, once, that the instance found its directories gone.
 	OnFenced func(error)
 

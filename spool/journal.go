@@ -36,6 +36,8 @@ type Event struct {
 const (
 	EvAccepted   = "accepted"
 	EvDuplicate  = "duplicate" // the same job was sent again
+	EvAdopting   = "adopting"  // a file is about to be taken out of an inbox, under this id
+	EvAdopted    = "adopted"   // it was accepted, and is gone
 	EvClaimed    = "claimed"
 	EvSubmitted  = "submitted" // the cluster has it, held or not
 	EvSealed     = "sealed"

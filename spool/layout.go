@@ -135,6 +135,7 @@ type StageDir struct {
 type Layout struct {
 	Translate string // "xml" by default
 	Submit    string // "json" by default
+	Inboxes   []Inbox
 }
 
 // DefaultLayout is what init makes unless told otherwise.

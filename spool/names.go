@@ -136,6 +136,30 @@ func ParseAside(s string) (n Name, ok bool) {
 	return n, ok && FormatAside(n) == s
 }
 
+// StageAdopt is the first part of the names of foreign files that were taken out
+// of an inbox: no stage, and no place of a job.
+const StageAdopt Stage = "adopt"
+
+// ParseAdopt parses adopt~SEQ~ID[+G.F].EXT, a FormatClaim of StageAdopt: the
+// name of a foreign file between its inbox and the gate.
+func ParseAdopt(s string) (n Name, ok bool) {
+	rest, ok := cutExt(s, &n)
+	p := strings.Split(rest, "~")
+	n.Stage = StageAdopt
+	ok = ok && len(p) == 3 && p[0] == string(StageAdopt) && parseUint(p[1], &n.Seq) && parseJob(p[2], &n, false)
+	return n, ok && FormatClaim(n) == s
+}
+
+// ParseRefused parses adopt~ID[+G.F].EXT, a FormatAside of StageAdopt: a foreign
+// file in failed/ that isn't a job.
+func ParseRefused(s string) (n Name, ok bool) {
+	rest, ok := cutExt(s, &n)
+	p := strings.Split(rest, "~")
+	n.Stage = StageAdopt
+	ok = ok && len(p) == 2 && p[0] == string(StageAdopt) && parseJob(p[1], &n, false)
+	return n, ok && FormatAside(n) == s
+}
+
 // CopyPrefix marks, in parked/, a second copy of a job: outside the balance.
 const CopyPrefix = "copy~"
 

@@ -24,6 +24,7 @@ type Reclaimed struct {
 	Returned  int  // claims put back into their stages
 	Published int  // sealed translations redone
 	Rolled    int  // accept drafts rolled forward
+	Adopted   int  // files out of an inbox carried on
 	Foreign   int  // files that are none of ours, moved to intruders/foreign
 	Left      int  // sealed submissions that are not finished yet
 	Fenced    bool // the claim directory is proven gone: nothing can be claimed or sealed under this epoch any more
@@ -129,6 +130,9 @@ func (r *reclaim) list(base string) ([]string, error) {
 func (r *reclaim) claim(name string, drafts []string) error {
 	n, ok := ParseClaim(name)
 	if !ok {
+		if n, ok = ParseAdopt(name); ok {
+			return r.adopt(name, n)
+		}
 		return r.foreign(DirClaims, name)
 	}
 	n.Host, n.Epoch = r.over.Host, r.over.Epoch
@@ -294,7 +298,10 @@ func (w *Sweep) settle(dir, name string) (bool, error) {
 	case in.claims():
 		n, ok := ParseClaim(name)
 		if !ok {
-			return false, nil
+			if n, ok = ParseAdopt(name); !ok || in.Parse == nil {
+				return false, nil
+			}
+			return true, in.carryOnLost(file, n)
 		}
 		return true, in.putBack(file, n, Why{Reason: "no task of ours owned it", Event: EvReturned}, false)
 	case in.sealed():

@@ -90,6 +90,9 @@ func (w *world) recoverAll() error {
 	if err := w.check(); err != nil {
 		return fmt.Errorf("after reclaim: %w", err)
 	}
+	if err := w.adoptRest(r); err != nil {
+		return err
+	}
 	for _, stage := range spool.Stages() {
 		if err := w.workOff(r, stage); err != nil {
 			return fmt.Errorf("work off %s: %w", stage, err)
@@ -137,6 +140,9 @@ func (w *world) checkEnd(r *spool.Instance) error {
 		if len(final) != 1 || final[0].place == "xml" || final[0].place == "json" || len(j.copies) > 0 {
 			return fmt.Errorf("at the end: %s has not ended, once: %v", id, j)
 		}
+	}
+	if err := w.adoptedOnce(); err != nil {
+		return err
 	}
 	b, err := r.Audit(context.Background(), time.Second)
 	if err != nil || !b.OK() || len(b.Ungated) > 0 {

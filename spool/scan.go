@@ -121,7 +121,10 @@ func (sc *scan) owned(base string) error {
 	return sc.epochs(base, func(host string, epoch uint64, dir, name string) {
 		n, ok := parse(name)
 		if !ok {
-			sc.stray(dir, name)
+			// What is being adopted is no job yet, or has a place already.
+			if _, adopt := ParseAdopt(name); !adopt || base != DirClaims {
+				sc.stray(dir, name)
+			}
 			return
 		}
 		n.Host, n.Epoch = host, epoch
@@ -178,7 +181,8 @@ func (sc *scan) aside(dir string, place Place) error {
 		}
 		_, why := ParseWhy(name)
 		_, copied := ParseCopy(name)
-		if !why && !copied {
+		_, refused := ParseRefused(name)
+		if !why && !copied && !refused {
 			sc.stray(dir, name)
 		}
 	}

@@ -63,6 +63,12 @@ var acts = []act{
 		}
 		return s.Back(spool.Why{Reason: "test"})
 	})},
+	{"adopt", func(w *world, _ *spool.Instance) { w.drop("ORDER17.xml", order) }, adopting("ORDER17.xml", order)},
+	{"adopt no job", func(w *world, _ *spool.Instance) { w.drop("ORDER17.xml", "garbage") }, adopting("ORDER17.xml", "garbage")},
+	{"take over an adoption", adoptLeft, func(_ *world, a *spool.Instance) error {
+		_, err := a.Reclaim(spool.Over{Host: "d", Epoch: 1, Why: "test", Death: true}, finish)
+		return err
+	}},
 	{"reclaim", ruin, func(w *world, a *spool.Instance) error {
 		o := spool.Over{Host: "d", Epoch: 1, Why: "test", Death: true}
 		_, err := a.Reclaim(o, finish)

@@ -40,6 +40,10 @@ type world struct {
 	epochs map[string]uint64
 	// accepted are the ids for which a client was told so.
 	accepted map[string]bool
+	// dropped counts files that a foreign writer put into the inbox; then no
+	// other jobs come in.
+	dropped int
+	random  byte // so that no two files get one id
 }
 
 func newWorld(m *memfs.Mem) *world {
@@ -48,6 +52,7 @@ func newWorld(m *memfs.Mem) *world {
 		f := spool.Format{Version: spool.FormatVersion, SpoolID: testSpoolID}
 		l := spool.DefaultLayout()
 		f.Stages.Translate.Dir, f.Stages.Submit.Dir = l.Translate, l.Submit
+		f.Inboxes = []spool.FormatInbox{{Dir: inbox}, {Dir: "marked", Marker: ".done"}}
 		if _, made, err := spool.Init(m.View("init"), f); err != nil || !made {
 			panic(fmt.Sprintf("init: made %v, %v", made, err))
 		}
@@ -86,7 +91,14 @@ func mustDo(err error) {
 
 // start starts the next instance of a host, on a view of its own.
 func (w *world) start(host string) *spool.Instance {
-	return w.startOn(newEnv(w.m.View(host)), host)
+	e := newEnv(w.m.View(host))
+	e.random = func(p []byte) {
+		for i := range p {
+			w.random++
+			p[i] = w.random
+		}
+	}
+	return w.startOn(e, host)
 }
 
 func (w *world) startOn(e *testEnv, host string) *spool.Instance {
@@ -99,6 +111,7 @@ func (w *world) startOn(e *testEnv, host string) *spool.Instance {
 			mkdirs(e.FS(), path.Join(base, host), spool.EpochDir(base, host, epoch))
 		}
 		in = must(w.open(e, host, epoch))
+		in.Parse = parseOrder
 	})
 	return in
 }

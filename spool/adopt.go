@@ -1,0 +1,224 @@
+package spool
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"path"
+	"syscall"
+
+	"github.com/google/uuid"
+)
+
+// Parse makes a job of a foreign file's contents; it is a pure function but for
+// the time and the host that it notes. id is for a file that brings none. An
+// error means that the file is no job.
+type Parse func(id string, data []byte) (Adoptee, error)
+
+// Adoptee is the job that a foreign file comes to. See [Instance.Accept].
+type Adoptee struct {
+	ID   string
+	Data []byte
+	Same func(existing []byte) (bool, error)
+}
+
+// Adopt takes a file out of an inbox and accepts it. ErrLost: another instance
+// was first. After any other error nothing is lost: the file is still in the
+// inbox, or in this instance's claims, where the own sweep finds it.
+//
+// Its fate hangs on one rename, which gives it its id: two hosts can't adopt it
+// under two. From then on whoever carries it on does so under that id, and the
+// gate lets it in once, however often that is tried.
+//
+// Order: journal the id and the name, durable; rename INBOX/NAME to
+// adopt~S~ID.EXT among the own claims; make that durable: a file that came back
+// into the inbox after a power cut would get another id; then carryOn.
+//
+// sum is the digest of what had settled: a file that changed since is left to
+// the own sweep, which comes later.
+func (in *Instance) Adopt(inbox, name string, sum [sha256.Size]byte) error {
+	n := Name{Stage: StageAdopt, Seq: in.nextSeq(), ID: in.freshID(), Ext: "xml"}
+	if path.Ext(name) == ".json" {
+		n.Ext = "json"
+	}
+	from, file := path.Join(inbox, name), path.Join(in.claims(), FormatClaim(n))
+	in.note(EvAdopting, n, from)
+	if err := in.Journal.Flush(); err != nil {
+		return fmt.Errorf("adopt %s: %w", from, err)
+	}
+	in.own(file)
+	defer in.disown(file)
+	verdict, err := in.moveToToken(from, file)
+	switch verdict {
+	case Done:
+		return in.carryOn(file, n, &taken{from, sum})
+	case Gone:
+		if ferr := in.checkFenced(in.claims()); ferr != nil {
+			return ferr
+		}
+		return fmt.Errorf("adopt %s: %w", from, ErrLost)
+	}
+	return fmt.Errorf("adopt %s: %w", from, errors.Join(err, ErrUnclear, in.fencedIfGone(err)))
+}
+
+// taken is what is known of a file by who took it out of its inbox.
+type taken struct {
+	from string
+	sum  [sha256.Size]byte
+}
+
+// carryOn makes a job of a foreign file among the own claims, by whomever it was
+// taken out of its inbox. Its contents are copied: the writer may have the file
+// open still. So it is read again when the job is accepted; what changed since
+// is kept, set aside, with the reason.
+//
+// Order: make the claim's name durable; read; accept; read again; remove. Each
+// time that this is begun again the id is the same.
+func (in *Instance) carryOn(file string, n Name, t *taken) error {
+	if err := in.syncInboxes(); err != nil {
+		return fmt.Errorf("adopt %s: %w", n.ID, err)
+	}
+	data, _, err := in.FS.Read(file, in.Limits.FileSize)
+	switch {
+	case errors.Is(err, errTooLarge) || errors.Is(err, errNotRegular):
+		return in.refuse(file, n, t, err.Error())
+	case isErr(err, syscall.ENOENT, syscall.ESTALE):
+		return errors.Join(fmt.Errorf("adopt %s: %w: %w", n.ID, ErrLost, err), in.checkFenced(in.claims()))
+	case err != nil:
+		return fmt.Errorf("adopt %s: %w", n.ID, err)
+	}
+	if t != nil && sha256.Sum256(data) != t.sum {
+		return fmt.Errorf("adopt %s: it is still being written", n.ID)
+	}
+	job, err := in.Parse(n.ID, data)
+	if err != nil {
+		return in.refuse(file, n, t, err.Error())
+	}
+	_, err = in.Accept(job.ID, job.Data, job.Same)
+	switch {
+	case errors.Is(err, ErrConflict):
+		return in.refuse(file, n, t, fmt.Sprintf("job %s was accepted with another content", job.ID))
+	case err != nil:
+		return fmt.Errorf("adopt %s: %w", n.ID, err)
+	}
+	return in.retire(file, n, t, job.ID, data)
+}
+
+// retire ends the adoption of a file that was accepted, as data, under job.
+func (in *Instance) retire(file string, n Name, t *taken, job string, data []byte) error {
+	again, _, err := in.FS.Read(file, in.Limits.FileSize)
+	switch {
+	case isErr(err, syscall.ENOENT, syscall.ESTALE):
+		return nil // carried on by somebody else, or the sweep comes by
+	case err != nil && !errors.Is(err, errTooLarge):
+		return fmt.Errorf("adopt %s: %w", n.ID, err)
+	case !bytes.Equal(again, data):
+		return in.refuse(file, n, t, fmt.Sprintf("it was changed after it was accepted, as it was before, as job %s", job))
+	}
+	done := n
+	done.ID = job
+	in.note(EvAdopted, done, path.Base(file))
+	if err := in.removeName(file); err != nil {
+		return fmt.Errorf("adopt %s: remove: %w", n.ID, err)
+	}
+	return nil
+}
+
+// refuse sets a foreign file aside: never thrown away.
+func (in *Instance) refuse(file string, n Name, t *taken, reason string) error {
+	var from string
+	if t != nil {
+		from = t.from
+	} else {
+		from = in.origin(n.ID)
+	}
+	return in.setAside(file, n, DirFailed, EvQuarantine, from+": "+reason)
+}
+
+// origin is where the file was found that got this id, as the journals say.
+func (in *Instance) origin(id string) string {
+	events, err := in.Trace(id)
+	for _, e := range events {
+		if e.Event == EvAdopting {
+			return e.Detail
+		}
+	}
+	if err != nil {
+		return "a file of unknown name (" + err.Error() + ")"
+	}
+	return "a file of unknown name"
+}
+
+// syncInboxes makes durable that files were taken out of the inboxes. One that
+// isn't there gives nothing back.
+func (in *Instance) syncInboxes() error {
+	for _, b := range in.Layout.Inboxes {
+		if err := in.FS.Sync(b.Dir); err != nil && !isErr(err, syscall.ENOENT) {
+			return err
+		}
+	}
+	return in.FS.Sync(in.claims())
+}
+
+// freshID is a UUIDv7 by the host's clock.
+func (in *Instance) freshID() string {
+	var u uuid.UUID
+	in.Env.Random(u[:])
+	ms := in.Env.Wall().UnixMilli()
+	for i := range 6 {
+		u[i] = byte(ms >> (40 - 8*i))
+	}
+	u[6], u[8] = u[6]&0x0f|0x70, u[8]&0x3f|0x80
+	return u.String()
+}
+
+// adopt carries on a foreign file that an instance had taken when it ended. It
+// isn't put back into its inbox, from where it would get another id, and not
+// into a stage, where nothing has come that didn't pass the gate: it moves into
+// the own claims, under its id.
+func (r *reclaim) adopt(name string, n Name) error {
+	in := r.in
+	if in.Parse == nil {
+		r.did.Left++
+		return nil
+	}
+	from, to := path.Join(r.dir(DirClaims), name), n
+	if r.dir(DirClaims) != in.claims() {
+		to.Seq, to.Gen = in.nextSeq(), n.Gen+1
+		if r.over.Death {
+			to.Faults++
+		}
+	}
+	file := path.Join(in.claims(), FormatClaim(to))
+	if in.owns(file) {
+		return nil // a task of ours is at it
+	}
+	in.own(file)
+	defer in.disown(file)
+	if from != file {
+		verdict, err := in.moveToToken(from, file)
+		switch verdict {
+		case Done:
+		case Gone:
+			return in.checkFenced(in.claims())
+		default:
+			return fmt.Errorf("take over %s: %w", n.ID, err)
+		}
+	}
+	r.did.Adopted++
+	if to.Faults > in.Limits.Faults || to.Gen > in.Limits.Gen {
+		return in.refuse(file, to, nil, fmt.Sprintf("%d instances ended, %d of them died, while they adopted it; see whether job %s was accepted before you enter it again",
+			to.Gen, to.Faults, n.ID))
+	}
+	return in.carryOnLost(file, to)
+}
+
+// carryOnLost is carryOn for janitors: to lose it to another one is no error.
+func (in *Instance) carryOnLost(file string, n Name) error {
+	err := in.carryOn(file, n, nil)
+	if errors.Is(err, ErrLost) {
+		return in.Fenced()
+	}
+	return err
+}
