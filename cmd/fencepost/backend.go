@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 
 	"fencepost/cmd/fencepost/ingest"
 	"fencepost/cmd/fencepost/node"
@@ -25,13 +24,7 @@ func (b *backend) Accept(_ context.Context, r codec.Record) (duplicate bool, err
 	if err != nil {
 		return false, err
 	}
-	a, err := b.node.Accept(r.ID, data, func(existing []byte) (bool, error) {
-		old, err := codec.DecodeXML(existing)
-		if err != nil {
-			return false, fmt.Errorf("what the gate has: %w", err)
-		}
-		return old.Digest == r.Digest, nil
-	})
+	a, err := b.node.Accept(r.ID, data, sameJob(r.Digest))
 	if errors.Is(err, node.ErrNotReady) {
 		return false, ingest.ErrBusy
 	}

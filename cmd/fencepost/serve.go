@@ -201,7 +201,8 @@ func (d *daemon) nodeConfig(sp *spool.Spool, dir string) (node.Config, error) {
 	opt.MaxPoll = max(2*time.Second, opt.Poll)
 	cfg := node.Config{Env: sp.Env, Spool: sp, Identity: d.id, Heartbeat: c.Heartbeat.Duration, TTL: c.Lease.Duration,
 		Workers: c.Workers, Poll: c.Poll.Duration, MaxPoll: opt.MaxPoll, ClaimMax: c.ClaimMax.Duration,
-		SealMax: c.SealMax.Duration, Grace: 30 * time.Second, Convert: convert, Tee: d.tee, Warn: d.warn}
+		SealMax: c.SealMax.Duration, Grace: 30 * time.Second, Convert: convert,
+		Parse: adoptee(d.id.Host, sp.Env.Wall), Tee: d.tee, Warn: d.warn}
 	for _, s := range c.Stages {
 		cfg.Stages = append(cfg.Stages, spool.Stage(s))
 	}

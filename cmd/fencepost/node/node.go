@@ -34,6 +34,7 @@ type Config struct {
 	// AuditEvery is the time between two audits; 0 = DefaultAuditEvery.
 	AuditEvery time.Duration
 	Convert    func([]byte) ([]byte, error)
+	Parse      spool.Parse    // makes jobs of the inboxes' files; nil = nothing is adopted
 	Cluster    submit.Cluster // needed for the submit stage
 	Submit     submit.Options
 	Listen     string // shown to others

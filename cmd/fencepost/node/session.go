@@ -72,7 +72,7 @@ func (n *Node) newSession(l *lease.Lease, fenced func(error)) (*session, error) 
 	if err != nil {
 		return nil, err
 	}
-	in.OnFenced = fenced
+	in.OnFenced, in.Parse = fenced, n.cfg.Parse
 	s := &session{n: n, lease: l, in: in, acceptEnded: n.cfg.Env.NewSignal()}
 	var finish spool.Finish
 	if n.serves(spool.Submit) && n.cfg.Cluster != nil {
@@ -194,6 +194,11 @@ func (s *session) run(take, work context.Context, endWork func(error)) {
 	}
 	if s.engine != nil {
 		g.Go("submit", func() { s.engine.Run(take, work) })
+	}
+	if s.n.cfg.Parse != nil && (s.n.serves(spool.Ingest) || s.n.serves(spool.Translate)) {
+		for _, box := range s.in.Layout.Inboxes {
+			g.Go("inbox "+box.Dir, func() { s.adopt(take, box) })
+		}
 	}
 	g.Go("janitor", func() { s.janitor(take) })
 	g.Go("watch", func() { s.watch(take) })
