@@ -60,11 +60,11 @@ func fileFaults(t *testing.T, caps submit.Caps, guard bool, pairs, late int, err
 }
 
 func TestFaultsHeld(t *testing.T) {
-	fileFaults(t, heldCaps, false, 100, 20, syscall.EIO, syscall.ENOENT)
+	fileFaults(t, heldCaps, false, 40, 20, syscall.EIO, syscall.ENOENT)
 }
 func TestFaultsGuard(t *testing.T) { fileFaults(t, pastCaps, true, 20, 20, syscall.EIO) }
 func TestFaultsBlind(t *testing.T) { fileFaults(t, blindCaps, false, 20, 20, syscall.EIO) }
 func TestFaultsPlain(t *testing.T) {
-	fileFaults(t, plainCaps, false, 50, 20, syscall.EIO, syscall.ENOENT)
+	fileFaults(t, plainCaps, false, 30, 20, syscall.EIO, syscall.ENOENT)
 }
-func TestFaultsKey(t *testing.T) { fileFaults(t, keyCaps, false, 50, 20, syscall.EIO, syscall.ENOENT) }
+func TestFaultsKey(t *testing.T) { fileFaults(t, keyCaps, false, 30, 20, syscall.EIO, syscall.ENOENT) }

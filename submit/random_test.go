@@ -215,7 +215,7 @@ func (c *chaos) run() error {
 
 func TestRandom(t *testing.T) {
 	t.Parallel()
-	first, n := 1, 60
+	first, n := 1, 40
 	if raced {
 		n = 5
 	}
