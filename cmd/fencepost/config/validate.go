@@ -225,7 +225,7 @@ func (h *HTTP) check(k *checker, chosen bool) {
 	if p, err := url.Parse(h.ProbeURL); h.ProbeURL != "" && (err != nil || p.Host == "") {
 		k.add("cluster.http.probe_url", "%q is not an http or https URL", h.ProbeURL)
 	}
-	k.duration("cluster.http.key_window", h.KeyWindow, 0, 366*24*time.Hour)
+	k.duration("cluster.http.key_window", h.KeyWindow, time.Second, 366*24*time.Hour)
 	k.duration("cluster.http.timeout", h.Timeout, time.Second, time.Hour)
 }
 
@@ -261,7 +261,7 @@ func (c *Command) check(k *checker, chosen bool) {
 		k.add("cluster.command.key", "a program that submits held jobs (release is set) needs no key: unset one of the two")
 	}
 	k.duration("cluster.command.confirm_after", c.ConfirmAfter, 0, time.Hour)
-	k.duration("cluster.command.key_window", c.KeyWindow, 0, 366*24*time.Hour)
+	k.duration("cluster.command.key_window", c.KeyWindow, time.Second, 366*24*time.Hour)
 	for _, t := range []struct {
 		key string
 		d   Duration
