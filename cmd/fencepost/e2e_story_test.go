@@ -271,7 +271,7 @@ func TestStoryWithSlurm(t *testing.T) {
 		}, "sbatch"},
 		{"another munge key", func(t *testing.T, s *site, sl *clustertest.Slurm) {
 			s.own["b"] = []string{"SLURM_CONF=" + sl.OtherMungeKey(t)}
-		}, "redential"},
+		}, "munge key"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			n := 20
