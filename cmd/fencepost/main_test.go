@@ -13,6 +13,12 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	// The program starts itself for some things. Started so by a test in this
+	// process it is the test binary, which would run all tests, each of which...
+	if self := filepath.Base(os.Args[0]); strings.HasSuffix(self, ".test") && len(os.Args) > 1 && !strings.HasPrefix(os.Args[1], "-") {
+		os.Stderr.WriteString(self + " is the test binary, not the program\n")
+		os.Exit(exitUsage)
+	}
 	testscript.Main(tidy{m}, map[string]func(){"fencepost": main})
 }
 
