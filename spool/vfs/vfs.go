@@ -16,7 +16,7 @@ type ID struct {
 // it and never pass through a symbolic link. Implementations may be used by
 // several goroutines at once.
 //
-// Errors wrap a syscall.Errno, to be compared with errors.Is(err, syscall.EXXX)
+// Errors wrap a syscall.Errno, to be compared with errors.Is(err, syscall.ENOENT)
 // (not with fs.ErrExist, which also matches ENOTEMPTY). An error of a mutating
 // call means "unknown": the server may have done it. Only a look decides.
 type FS interface {
