@@ -72,7 +72,7 @@ func (m Marks) Starts(name string) int {
 // Await fails the test unless cond comes true soon enough.
 func Await(t testing.TB, what string, cond func() bool) {
 	t.Helper()
-	for end := time.Now().Add(60 * time.Second); !cond(); time.Sleep(50 * time.Millisecond) {
+	for end := time.Now().Add(2 * time.Minute); !cond(); time.Sleep(50 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatalf("waited in vain: %s", what)
 		}
