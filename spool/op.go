@@ -7,6 +7,7 @@ import (
 	"slices"
 	"syscall"
 
+	"fencepost/spool/env/drill"
 	"fencepost/spool/vfs"
 )
 
@@ -42,6 +43,10 @@ func isErr(err error, errnos ...syscall.Errno) bool {
 // has lists dir afresh and says whether it holds name. A directory that is not
 // there holds nothing: present is then false and dirGone true.
 func (s *Spool) has(name string) (present, dirGone bool, err error) {
+	if drill.Broken(s.Env, drill.StatForList) {
+		_, err = s.FS.Identify(name)
+		return err == nil, false, nil
+	}
 	names, err := s.FS.List(path.Dir(name))
 	if isErr(err, syscall.ENOENT, syscall.ESTALE) {
 		return false, true, nil
@@ -62,11 +67,15 @@ func (s *Spool) moveToToken(from, to string) (Verdict, error) {
 		if err = s.FS.Rename(from, to); err == nil {
 			return Done, nil
 		}
+		if drill.Broken(s.Env, drill.ENOENTLost) {
+			return Gone, err
+		}
 		there, _, lerr := s.has(to)
 		if lerr != nil {
 			return Unknown, errors.Join(err, lerr)
 		}
 		if there {
+			drill.Reached(s.Env, drill.LookFoundDone)
 			return Done, nil
 		}
 		left, _, lerr := s.has(from)
@@ -105,6 +114,7 @@ func (s *Spool) moveFromToken(from, to string) (Verdict, error) {
 		}
 		absent := isErr(err, syscall.ENOENT, syscall.ESTALE)
 		if !left && gone && absent {
+			drill.Reached(s.Env, drill.SourceGone)
 			return Done, nil
 		}
 		gone = !left
@@ -129,7 +139,8 @@ func (s *Spool) linkOnce(from, to string, id vfs.ID) (Verdict, error) {
 		}
 		other, oerr := s.FS.Identify(to)
 		if oerr == nil {
-			if other == id {
+			if other == id || drill.Broken(s.Env, drill.GateAnyone) {
+				drill.Reached(s.Env, drill.LinkIsOurs)
 				return Done, nil
 			}
 			return Taken, nil
