@@ -66,6 +66,15 @@ func (m *Machine) Thaw() {
 // Frozen says whether it is.
 func (m *Machine) Frozen() bool { return m.frozen }
 
+// Stood is for how long the machine has been frozen, by the world's clock; 0 if
+// it isn't.
+func (m *Machine) Stood() time.Duration {
+	if !m.frozen {
+		return 0
+	}
+	return m.w.now - m.since
+}
+
 // Skew sets how far the wall clock is ahead: it jumps.
 func (m *Machine) Skew(d time.Duration) { m.skew = d }
 

@@ -120,12 +120,16 @@ func (t *Task) Park(arrange func(wait uint32)) {
 }
 
 // Wake ends a wait. It returns false if that is over already.
-func (t *Task) Wake(wait uint32) bool {
+func (t *Task) Wake(wait uint32) bool { return t.WakeIn(wait, 0) }
+
+// WakeIn ends a wait now, but the task goes on only once d has gone by, as one
+// whose answer is on its way: nothing else can wake it meanwhile.
+func (t *Task) WakeIn(wait uint32, d time.Duration) bool {
 	if t.ended || !t.parked || t.wait != wait || t.proc.dead {
 		return false
 	}
 	t.wait++
-	t.proc.m.w.push(event{at: t.proc.m.w.now, task: t, wait: t.wait})
+	t.proc.m.w.push(event{at: t.proc.m.w.now + max(d, 0), task: t, wait: t.wait})
 	return true
 }
 
