@@ -47,11 +47,27 @@ func (s *Spool) has(name string) (present, dirGone bool, err error) {
 		_, err = s.FS.Identify(name)
 		return err == nil, false, nil
 	}
-	names, err := s.FS.List(path.Dir(name))
+	names, err := s.list(path.Dir(name))
 	if isErr(err, syscall.ENOENT, syscall.ESTALE) {
 		return false, true, nil
 	}
 	return slices.Contains(names, path.Base(name)), false, err
+}
+
+// list lists dir afresh. That the directory itself isn't there may come out of
+// a client's cache, for a minute after somebody else has made it: so its parent
+// is listed, which makes the client ask, and if it is there it is listed again.
+func (s *Spool) list(dir string) ([]string, error) {
+	names, err := s.FS.List(dir)
+	if !isErr(err, syscall.ENOENT) || dir == "." || drill.Broken(s.Env, drill.StaleBucket) {
+		return names, err
+	}
+	siblings, perr := s.FS.List(path.Dir(dir))
+	if perr != nil || !slices.Contains(siblings, path.Base(dir)) {
+		return nil, err
+	}
+	drill.Reached(s.Env, drill.StaleDir)
+	return s.FS.List(dir)
 }
 
 // moveToToken renames from to a name that holds a token, so that whoever finds

@@ -146,7 +146,7 @@ func (r *reclaim) moveAway() {
 }
 
 func (r *reclaim) list(base string) ([]string, error) {
-	names, err := r.in.FS.List(r.dir(base))
+	names, err := r.in.list(r.dir(base))
 	if isErr(err, syscall.ENOENT, syscall.ESTALE) {
 		return nil, nil
 	}

@@ -35,6 +35,7 @@ const (
 	IntentReturned  Bug = "intent-returned"
 	AuditOneLook    Bug = "audit-one-look"
 	AckFirst        Bug = "ack-first"
+	StaleBucket     Bug = "stale-bucket"
 )
 
 // Seeded is a bug in words.
@@ -85,6 +86,7 @@ func Bugs() []Seeded {
 		{Bug: ConfirmOnce, Says: "a job is done when one listing shows it released", Hole: "2.10"},
 		{Bug: IntentReturned, Says: "an intent of a dead instance goes back to its stage", Hole: "2.9"},
 		{Bug: AuditOneLook, Says: "a job that one listing doesn't show is reported as vanished", Hole: "14"},
+		{Bug: StaleBucket, Says: "a directory that a client's cache says isn't there isn't looked for", Hole: "3.1"},
 		{Bug: AckFirst, Says: "ACCEPTED is answered before the gate"},
 	}
 }
