@@ -94,7 +94,7 @@ func (h *host) config(e environment) node.Config {
 	return node.Config{Env: e, Spool: sp, Identity: id, Heartbeat: heartbeat, TTL: ttl,
 		Stages:  []spool.Stage{spool.Ingest, spool.Translate, spool.Submit},
 		Workers: 2, Poll: poll, MaxPoll: maxPoll, ClaimMax: claimMax, SealMax: sealMax, Grace: grace, AuditEvery: auditEvery,
-		Convert: codec.Translate, Cluster: r.clusterOf(h, e, sp.NamePrefix()), Submit: r.submitOptions(), Tee: h.tee}
+		Convert: codec.Translate, Cluster: r.clusterOf(h, e, sp.NamePrefix()), Submit: r.submitOptions(), Tee: h.tee, Warn: h.warn}
 }
 
 // tee sees the journal's events: they are counted, and never believed.
@@ -122,6 +122,21 @@ func (h *host) exited(p *simenv.Proc, err error) {
 	default:
 		h.restart(time.Second)
 	}
+}
+
+// warn is what would be in the program's log.
+func (h *host) warn(event string, kv ...any) {
+	h.r.seen["log "+event]++
+	if h.r.opt.Record {
+		h.r.note(h, "log", fmt.Sprint(append([]any{"log: " + event + ":"}, spaced(kv)...)...))
+	}
+}
+
+func spaced(kv []any) (out []any) {
+	for _, v := range kv {
+		out = append(out, " ", v)
+	}
+	return out
 }
 
 func (h *host) restart(after time.Duration) {
