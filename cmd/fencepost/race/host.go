@@ -73,7 +73,9 @@ func (h *host) start() {
 	p := h.machine.Start(fmt.Sprintf("%s/%d", h.label, h.starts))
 	h.proc = p
 	r.byProc[p] = h
-	p.SetFS(h.client.FS(p))
+	fs := h.client.FS(p)
+	fs.NoFsync = r.bugs[drill.NoFsync]
+	p.SetFS(fs)
 	e := environment{p, r}
 	ctx, cancel := context.WithCancel(context.Background())
 	h.cancel = cancel

@@ -33,9 +33,10 @@ type run struct {
 	oracle *oracle
 	bugs   map[drill.Bug]bool
 
-	chaos   bool // faults may happen
-	full    bool // the server is out of space
-	faulted int  // how many did, at calls
+	chaos   bool   // faults may happen
+	full    bool   // the server is out of space
+	copyIn  string // the directory in which the next file is copied
+	faulted int    // how many did, at calls
 	// troubled is until when some fault other than a clock's lasts.
 	troubled time.Duration
 	faults   Counts
