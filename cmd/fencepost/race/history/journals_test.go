@@ -124,3 +124,18 @@ func TestFromJournalsKinds(t *testing.T) {
 		t.Errorf("text: got %q", got)
 	}
 }
+
+// An end that another instance wrote is no answer: the owner never had one.
+func TestFromJournalsEndedByAnother(t *testing.T) {
+	h := history.FromJournals([]spool.Event{
+		{Time: at(0), N: 1, Host: "a", Epoch: 3, Event: spool.EvClaimed, Job: job, Stage: spool.Submit, Token: "a/3/9"},
+		{Time: at(60), N: 1, Host: "b", Epoch: 1, Event: spool.EvParked, Job: job, Stage: spool.Submit, Token: "a/3/9"},
+	})
+	want := `0s call a a/3 submit call 1 
+0s job a a/3 claimed call 0 
+1m0s job b b/1 parked call 0 
+`
+	if got := lines(h); got != want {
+		t.Errorf("got:\n%s\nwant:\n%s", got, want)
+	}
+}

@@ -225,6 +225,10 @@ func testSteps(t *testing.T, p hand) {
 	p.b.Open(t, url+"#t=70000000000")
 	p.says("at 1m10.")
 	p.b.Until(t, "document.getElementById('job').value === ''")
+	// A time alone may name several events; a link names one.
+	three := page(t, []history.Event{{Kind: history.Note, Text: "first"}, {Kind: history.Note, Text: "second"}, {Kind: history.Note, Text: "third"}}, picture.Meta{})
+	p.b.Open(t, three+"#job=&t=0&s=1-1")
+	p.says("second", "step 2 of 3")
 	p.b.Open(t, url+"#job=nosuch&t=x&w=9-1&s=%zz&all=7")
 	p.b.Until(t, ready)
 }
