@@ -151,6 +151,8 @@ func (r *rpc) transmit() {
 func (r *rpc) arrived() {
 	c, s := r.c, r.c.s
 	switch {
+	case r.task == nil && r.boots != c.boots: // a crash comes before what the kernel does for the dead
+		return
 	case c.cut && r.fate.Stall == 0:
 		r.lost()
 		return
@@ -159,7 +161,7 @@ func (r *rpc) arrived() {
 		return
 	}
 	if !r.executed || !s.remembers(r) {
-		if r.boots == c.boots {
+		if r.boots == c.boots && !c.cut {
 			s.hello(c)
 		}
 		names, opened := r.names[:0], r.opened
@@ -254,10 +256,9 @@ func (c *Client) Crash() {
 		r.ended = true
 	}
 	c.waiting = nil
-	for _, i := range c.inodes {
-		i.n.views[c.index] = nil
+	for len(c.open) > 0 {
+		c.closed(c.open[0])
 	}
-	c.inodes, c.open = c.inodes[:0], nil
 	c.remount()
 	if c.st != nil {
 		c.st.gone, c.st.goneAt = true, c.s.w.Now()

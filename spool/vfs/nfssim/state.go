@@ -36,7 +36,7 @@ func (s *Server) hello(c *Client) {
 		return
 	}
 	for _, st := range s.states {
-		if st.id == c.id && !st.dead {
+		if st.id == c.id && !st.dead && (s.v4 || st.c == c) {
 			s.expire(st)
 		}
 	}
