@@ -116,8 +116,8 @@ func (c *Client) Machine() *simenv.Machine { return c.machine }
 type inode struct {
 	n      *node
 	boots  uint64 // the client's, when it was made: a crash forgets all
-	stale  bool // the server says that the handle is
-	known  bool // has attributes
+	stale  bool   // the server says that the handle is
+	known  bool   // has attributes
 	change uint64
 	size   int
 	at     time.Duration // when they came, by the machine's clock
