@@ -12,6 +12,7 @@ import (
 
 	"fencepost/spool"
 	"fencepost/spool/env"
+	"fencepost/spool/env/drill"
 	"fencepost/spool/vfs"
 )
 
@@ -74,6 +75,9 @@ func (f files) newEpoch(ctx context.Context, owner string, id Identity, floor ui
 			return n, nil
 		}
 		floor = n
+		if isErr(err, syscall.EEXIST) && drill.Broken(f.env, drill.EpochAdopt) {
+			return n, nil
+		}
 		if isErr(err, syscall.EEXIST) {
 			continue
 		}

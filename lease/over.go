@@ -8,6 +8,7 @@ import (
 
 	"fencepost/spool"
 	"fencepost/spool/env"
+	"fencepost/spool/env/drill"
 	"fencepost/spool/vfs"
 )
 
@@ -83,7 +84,10 @@ func (w *Watcher) judgeLatest(ctx context.Context, h *watched) verdict {
 	if h.rec.Goodbye && h.rec.Epoch == h.highest {
 		return verdict{over: true, why: "said goodbye"}
 	}
-	if h.silent < missedBeats*w.interval(h) {
+	if drill.Broken(w.cfg.Env, drill.ClockExpiry) && w.cfg.Env.Wall().Sub(h.rec.At) > w.patience(h) {
+		return verdict{over: true, fence: true, death: true, why: "its record is old"}
+	}
+	if h.silent < missedBeats*w.interval(h) && !drill.Broken(w.cfg.Env, drill.FlockAlone) {
 		return verdict{}
 	}
 	if w.cfg.Epoch == 0 || w.Blamed() != "" {

@@ -7,6 +7,7 @@ import (
 	"path"
 	"syscall"
 
+	"fencepost/spool/env/drill"
 	"fencepost/spool/vfs"
 )
 
@@ -60,7 +61,10 @@ func (in *Instance) Accept(id string, data []byte, same func(existing []byte) (b
 
 // throughGate is accept from the complete draft on.
 func (in *Instance) throughGate(n Name, draft string, file vfs.ID, same func([]byte) (bool, error)) (Accepted, error) {
-	verdict, err := in.linkOnce(draft, GatePath(n.ID), file)
+	if drill.Broken(in.Env, drill.AckFirst) {
+		return in.accepted(n, "")
+	}
+	verdict, err := in.passGate(draft, n.ID, file)
 	switch verdict {
 	case Done:
 	case Taken:
@@ -79,6 +83,14 @@ func (in *Instance) throughGate(n Name, draft string, file vfs.ID, same func([]b
 		return Accepted{}, fmt.Errorf("accept %s: publish: %w", n.ID, err)
 	}
 	return in.accepted(n, "")
+}
+
+// passGate links the draft to the gate: one file of an id gets in.
+func (in *Instance) passGate(draft, id string, file vfs.ID) (Verdict, error) {
+	if drill.Broken(in.Env, drill.NoGate) {
+		return Done, nil
+	}
+	return in.linkOnce(draft, GatePath(id), file)
 }
 
 func (in *Instance) accepted(n Name, detail string) (Accepted, error) {
@@ -104,7 +116,7 @@ func (in *Instance) duplicate(n Name, draft string, same func([]byte) (bool, err
 	if err != nil {
 		return Accepted{}, fmt.Errorf("accept %s: compare with what the gate has: %w", n.ID, err)
 	}
-	if !equal {
+	if !equal && !drill.Broken(in.Env, drill.NoConflict) {
 		return Accepted{}, fmt.Errorf("accept %s: %w", n.ID, ErrConflict)
 	}
 	// The one who linked it may have been cut off before its own fsync.

@@ -3,6 +3,7 @@ package spool
 import (
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"syscall"
 	"time"
@@ -77,8 +78,9 @@ func (s *Spool) auditPass() (*auditPass, error) {
 	err := errors.Join(sc.drafts(), sc.entries(Translate), sc.owned(DirClaims), sc.owned(DirSealed), sc.entries(Submit),
 		sc.owned(DirClaims), sc.owned(DirSealed),
 		sc.aside(DirHeld, PlaceHeld), sc.aside(DirParked, PlaceParked), sc.aside(DirFailed, PlaceFailed), sc.done(nil))
-	for id, found := range p.found {
-		if p.found[id] = s.linked(id, dedupe(found)); len(p.found[id]) == 0 {
+	// Not in a map's order: looks are effects, and a run must be repeatable.
+	for _, id := range slices.Sorted(maps.Keys(p.found)) {
+		if p.found[id] = s.linked(id, dedupe(p.found[id])); len(p.found[id]) == 0 {
 			delete(p.found, id)
 		}
 	}

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"sync"
 	"syscall"
+
+	"fencepost/spool/env/drill"
 )
 
 // noContext is for waits that nothing cancels.
@@ -53,7 +55,9 @@ func (in *Instance) drafts() string { return EpochDir(DirDrafts, in.Host, in.Epo
 func (in *Instance) nextSeq() uint64 {
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	in.seq++
+	if in.seq == 0 || !drill.Broken(in.Env, drill.SameToken) {
+		in.seq++
+	}
 	return in.seq
 }
 

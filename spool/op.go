@@ -7,6 +7,7 @@ import (
 	"slices"
 	"syscall"
 
+	"fencepost/spool/env/drill"
 	"fencepost/spool/vfs"
 )
 
@@ -42,11 +43,31 @@ func isErr(err error, errnos ...syscall.Errno) bool {
 // has lists dir afresh and says whether it holds name. A directory that is not
 // there holds nothing: present is then false and dirGone true.
 func (s *Spool) has(name string) (present, dirGone bool, err error) {
-	names, err := s.FS.List(path.Dir(name))
+	if drill.Broken(s.Env, drill.StatForList) {
+		_, err = s.FS.Identify(name)
+		return err == nil, false, nil
+	}
+	names, err := s.list(path.Dir(name))
 	if isErr(err, syscall.ENOENT, syscall.ESTALE) {
 		return false, true, nil
 	}
 	return slices.Contains(names, path.Base(name)), false, err
+}
+
+// list lists dir afresh. That the directory itself isn't there may come out of
+// a client's cache, for a minute after somebody else has made it: so its parent
+// is listed, which makes the client ask, and if it is there it is listed again.
+func (s *Spool) list(dir string) ([]string, error) {
+	names, err := s.FS.List(dir)
+	if !isErr(err, syscall.ENOENT) || dir == "." || drill.Broken(s.Env, drill.StaleBucket) {
+		return names, err
+	}
+	siblings, perr := s.FS.List(path.Dir(dir))
+	if perr != nil || !slices.Contains(siblings, path.Base(dir)) {
+		return nil, err
+	}
+	drill.Reached(s.Env, drill.StaleDir)
+	return s.FS.List(dir)
 }
 
 // moveToToken renames from to a name that holds a token, so that whoever finds
@@ -62,11 +83,15 @@ func (s *Spool) moveToToken(from, to string) (Verdict, error) {
 		if err = s.FS.Rename(from, to); err == nil {
 			return Done, nil
 		}
+		if drill.Broken(s.Env, drill.ENOENTLost) {
+			return Gone, err
+		}
 		there, _, lerr := s.has(to)
 		if lerr != nil {
 			return Unknown, errors.Join(err, lerr)
 		}
 		if there {
+			drill.Reached(s.Env, drill.LookFoundDone)
 			return Done, nil
 		}
 		left, _, lerr := s.has(from)
@@ -105,6 +130,7 @@ func (s *Spool) moveFromToken(from, to string) (Verdict, error) {
 		}
 		absent := isErr(err, syscall.ENOENT, syscall.ESTALE)
 		if !left && gone && absent {
+			drill.Reached(s.Env, drill.SourceGone)
 			return Done, nil
 		}
 		gone = !left
@@ -129,7 +155,8 @@ func (s *Spool) linkOnce(from, to string, id vfs.ID) (Verdict, error) {
 		}
 		other, oerr := s.FS.Identify(to)
 		if oerr == nil {
-			if other == id {
+			if other == id || drill.Broken(s.Env, drill.GateAnyone) {
+				drill.Reached(s.Env, drill.LinkIsOurs)
 				return Done, nil
 			}
 			return Taken, nil

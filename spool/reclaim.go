@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+
+	"fencepost/spool/env/drill"
 )
 
 // Over is an epoch that is over, as package lease judged it.
@@ -51,7 +53,7 @@ func (in *Instance) Reclaim(o Over, finish Finish) (Reclaimed, error) {
 	if err != nil {
 		return r.did, fmt.Errorf("reclaim %s/%d: %w", o.Host, o.Epoch, err)
 	}
-	if err := r.run(made); err != nil {
+	if err := r.run(made || drill.Broken(in.Env, drill.RmdirOfNothing)); err != nil {
 		return r.did, fmt.Errorf("reclaim %s/%d: %w", o.Host, o.Epoch, err)
 	}
 	return r.did, nil
@@ -74,6 +76,14 @@ func (r *reclaim) run(made bool) error {
 	drafts, err := r.list(DirDrafts)
 	if err != nil {
 		return err
+	}
+	if drill.Broken(r.in.Env, drill.DropDrafts) {
+		for _, name := range drafts {
+			_ = r.draft(name, true)
+		}
+	}
+	if drill.Broken(r.in.Env, drill.FenceByMove) {
+		r.moveAway()
 	}
 	claimsGone, cerr := r.drain(DirClaims, true, func(name string) error { return r.claim(name, drafts) })
 	r.did.Fenced = claimsGone && made
@@ -105,6 +115,10 @@ func (r *reclaim) drain(base string, rmdir bool, each func(name string) error) (
 		if failed != nil || !rmdir {
 			return false, failed
 		}
+		if drill.Broken(r.in.Env, drill.ReclaimOnePass) {
+			_, _ = r.in.rmdirEmpty(dir)
+			return true, nil
+		}
 		gone, err := r.in.rmdirEmpty(dir)
 		if gone || err != nil {
 			return gone, err
@@ -116,8 +130,23 @@ func (r *reclaim) drain(base string, rmdir bool, each func(name string) error) (
 	return false, nil
 }
 
+// moveAway is the fence that is none: see drill.FenceByMove.
+func (r *reclaim) moveAway() {
+	to := path.Join(DirForeign, fmt.Sprintf("%s~%d", r.over.Host, r.over.Epoch))
+	if r.in.FS.Rename(r.dir(DirClaims), to) != nil {
+		return
+	}
+	names, _ := r.in.FS.List(to)
+	for _, name := range names {
+		if n, ok := ParseClaim(name); ok {
+			n.Host, n.Epoch = r.over.Host, r.over.Epoch
+			_ = r.in.putBack(path.Join(to, name), n, Why{Reason: r.over.Why, Event: EvReclaimed}, false)
+		}
+	}
+}
+
 func (r *reclaim) list(base string) ([]string, error) {
-	names, err := r.in.FS.List(r.dir(base))
+	names, err := r.in.list(r.dir(base))
 	if isErr(err, syscall.ENOENT, syscall.ESTALE) {
 		return nil, nil
 	}
@@ -232,6 +261,11 @@ func (in *Instance) rollForward(draft string, n Name) error {
 	if err != nil {
 		return fmt.Errorf("roll forward: %w", err)
 	}
+	if drill.Broken(in.Env, drill.AcceptDropDraft) {
+		if gate, err := in.FS.Identify(GatePath(n.ID)); err != nil || gate != id {
+			return in.removeName(draft)
+		}
+	}
 	verdict, err := in.linkOnce(draft, GatePath(n.ID), id)
 	switch verdict {
 	case Done:
@@ -265,6 +299,9 @@ func NewSweep(in *Instance, finish Finish) *Sweep { return &Sweep{in: in, finish
 
 // Pass makes one pass, and returns how many names it settled.
 func (w *Sweep) Pass() (settled int, err error) {
+	if drill.Broken(w.in.Env, drill.NoSweep) {
+		return 0, nil
+	}
 	now := map[string]bool{}
 	for _, dir := range []string{w.in.claims(), w.in.sealed(), w.in.drafts()} {
 		names, lerr := w.in.FS.List(dir)

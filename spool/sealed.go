@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"path"
 	"syscall"
+
+	"fencepost/spool/env/drill"
 )
 
 // Sealed is a decided claim, anybody's. Each step from here is one rename or
@@ -58,7 +60,10 @@ func (s *Sealed) Publish() error {
 	draft := path.Join(EpochDir(DirDrafts, s.host(), s.epoch()),
 		FormatDraft(Name{Stage: s.Name.Stage, Seq: s.Name.Seq, ID: s.Name.ID, Ext: out.Ext}))
 	entry := Name{ID: s.Name.ID, Gen: s.Name.Gen}
-	verdict, err := s.in.moveFromToken(draft, s.in.Layout.EntryPath(next, entry))
+	if drill.Broken(s.in.Env, drill.RetireFirst) {
+		_ = s.in.removeName(s.path)
+	}
+	verdict, err := s.publishDraft(draft, s.in.Layout.EntryPath(next, entry))
 	if verdict != Done {
 		return fmt.Errorf("publish %s: %w", s.Name.ID, err)
 	}
@@ -67,6 +72,20 @@ func (s *Sealed) Publish() error {
 	}
 	s.in.note(EvPublished, s.Name, "")
 	return nil
+}
+
+// publishDraft renames, since a name that is made could bring back a job that
+// has moved on.
+func (s *Sealed) publishDraft(draft, entry string) (Verdict, error) {
+	if drill.Broken(s.in.Env, drill.PublishCopy) {
+		data, _, err := s.in.FS.Read(draft, s.in.Limits.FileSize)
+		if err == nil {
+			_, err = s.in.FS.Create(entry, data)
+			_ = s.in.FS.Remove(draft)
+		}
+		return Done, err
+	}
+	return s.in.moveFromToken(draft, entry)
 }
 
 // Done moves the sealed file to its final place: the cluster has the job,

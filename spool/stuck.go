@@ -1,9 +1,16 @@
 package spool
 
-import "errors"
+import (
+	"errors"
+
+	"fencepost/spool/env/drill"
+)
 
 // ScanOwned lists the claims and sealed files of all hosts and epochs.
 func (s *Spool) ScanOwned(visit func(Found)) error {
+	if drill.Broken(s.Env, drill.NoStuck) {
+		return nil
+	}
 	sc := &scan{s: s, visit: visit}
 	return errors.Join(sc.owned(DirClaims), sc.owned(DirSealed))
 }

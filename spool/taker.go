@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"fencepost/spool/env"
+	"fencepost/spool/env/drill"
 )
 
 // Taker claims a stage's entries and gives each to a task. It polls the stage's
@@ -155,6 +156,13 @@ func (tr Translator) work(c *Claim) error {
 	out, err := tr.Convert(data)
 	if err != nil {
 		return c.Fail(EvRejected, err.Error())
+	}
+	if drill.Broken(c.in.Env, drill.CommitFirst) {
+		s, err := c.Seal("")
+		if err != nil {
+			return err
+		}
+		return errors.Join(c.Draft(out), s.Publish())
 	}
 	if err := c.Draft(out); err != nil {
 		return errors.Join(err, c.Return(Why{Reason: err.Error()}))

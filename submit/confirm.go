@@ -9,6 +9,7 @@ import (
 	"syscall"
 
 	"fencepost/spool"
+	"fencepost/spool/env/drill"
 )
 
 // What a listing says is to be done with a sealed job.
@@ -111,6 +112,7 @@ func (e *Engine) judge(t *tracked, l listing) (action, string) {
 		return absent, "the cluster doesn't know id " + t.id
 	case j.Key != t.s.Name.ID:
 		return absent, fmt.Sprintf("id %s belongs to another job: %s", t.id, j.Name)
+	case j.Token != t.s.Token().String() && drill.Broken(e.env, drill.NameOnlyCheck):
 	case j.Token != t.s.Token().String() && e.ourToken(j.Token):
 		return absent, fmt.Sprintf("id %s belongs to another submission of this job: %s", t.id, j.Token)
 	case j.Token != t.s.Token().String():
@@ -141,11 +143,11 @@ func (e *Engine) judge(t *tracked, l listing) (action, string) {
 		return release, ""
 	}
 	e.setReleased(t) // by us, or by whoever had it before
-	if t.unheld == 0 {
+	if t.unheld == 0 && !drill.Broken(e.env, drill.ConfirmOnce) {
 		t.unheld = l.asked
 		return wait, ""
 	}
-	if l.asked-t.unheld < e.opt.ConfirmAfter {
+	if l.asked-t.unheld < e.opt.ConfirmAfter && !drill.Broken(e.env, drill.ConfirmOnce) {
 		return wait, ""
 	}
 	return done, string(j.State) + " at the cluster, twice"

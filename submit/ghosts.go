@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"fencepost/spool"
+	"fencepost/spool/env/drill"
 	"fencepost/submit/internal/canary"
 )
 
@@ -75,6 +76,9 @@ func (e *Engine) provenDead(j Job, tok spool.Token, orphans map[string]bool) (bo
 		if f.Name.Cluster == j.ID {
 			return false, "", nil // a sealed, parked, failed or done file names it
 		}
+	}
+	if drill.Broken(e.env, drill.SweepByAbsence) {
+		return true, "no file names it", nil
 	}
 	for _, f := range found {
 		if f.Name.Stage != spool.Submit {

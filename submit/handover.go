@@ -8,6 +8,7 @@ import (
 
 	"fencepost/codec"
 	"fencepost/spool"
+	"fencepost/spool/env/drill"
 	"fencepost/spool/vfs"
 )
 
@@ -59,7 +60,13 @@ func (e *Engine) submitHeld(ctx context.Context, c *spool.Claim, req Request) er
 	if err != nil {
 		return e.failed(ctx, err, claimed{c})
 	}
+	if drill.Broken(e.env, drill.ReleaseFirst) {
+		_ = e.cluster.Release(ctx, []string{id})
+	}
 	s, err := c.Seal(id)
+	if err != nil && drill.Broken(e.env, drill.CancelOnLoss) {
+		_ = e.cluster.Cancel(ctx, id)
+	}
 	if err != nil {
 		return err // the cluster's job is left alone: the ghosts' sweep has proof or waits
 	}

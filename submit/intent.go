@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"fencepost/spool"
+	"fencepost/spool/env/drill"
 )
 
 // submitIntent submits for a sealed file that bears no cluster id yet.
@@ -79,6 +80,9 @@ func (e *Engine) submitAgain(ctx context.Context, t *tracked) {
 		return
 	}
 	t.tries++
+	if drill.Broken(e.env, drill.NewKey) {
+		req.Key = fmt.Sprintf("%s-%d", req.Key, t.tries)
+	}
 	id, err := e.submit(ctx, t.s.Name, req, "again")
 	switch {
 	case err == nil:

@@ -10,6 +10,7 @@ import (
 
 	"fencepost/spool"
 	"fencepost/spool/env"
+	"fencepost/spool/env/drill"
 )
 
 // tracked is a sealed submission that this instance sees to its end, whoever
@@ -52,6 +53,8 @@ func (e *Engine) Adopt(s *spool.Sealed) (done bool, err error) {
 	case known:
 	case e.caps.Hold != (s.Name.Cluster != ""):
 		return true, s.Park("sealed for another kind of cluster backend than " + fmt.Sprintf("%+v", e.caps))
+	case !e.caps.Hold && !e.caps.Key && drill.Broken(e.env, drill.IntentReturned):
+		return true, s.Back(spool.Why{Reason: "its instance stopped"})
 	case !e.caps.Hold && !e.caps.Key:
 		e.tally(func(st *Stats) { st.Parked++ })
 		return true, s.Park("its instance stopped between the seal and the cluster's answer: it may have been submitted, and this backend can't be asked")

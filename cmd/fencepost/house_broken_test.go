@@ -57,6 +57,8 @@ func TestHouseRulesBite(t *testing.T) {
 		{"the environment is the only door", "spool/door.go", "package x\n\nimport \"math/rand/v2\"\n\nvar _ = rand.IntN\n", "IntN"},
 		{"the environment is the only door", "spool/door.go", "package x\n\nimport \"sync\"\n\ntype b struct{ w sync.WaitGroup }\n", "sync.WaitGroup"},
 		{"the environment is the only door", "spool/door.go", "package x\n\nimport \"os\"\n\nvar _ = os.Rename\n", "os.Rename"},
+		{"no effects in the order of a map", "spool/order.go", "package x\n\nfunc b(m map[string]int, f func()) {\n\tfor range m {\n\t\tf()\n\t}\n}\n", "calls f"},
+		{"no effects in the order of a map", "lease/order.go", "package x\n\ntype t struct{}\n\nfunc (t) do() {}\n\nfunc b(m map[string]t) {\n\tfor _, x := range m {\n\t\tx.do()\n\t}\n}\n", "calls x.do"},
 		{"no mutable package variables", "spool/vars.go", "package x\n\nvar count int\n", "count has no value"},
 		{"no mutable package variables", "codec/vars.go", "package x\n\nvar seen = make(map[string]bool)\n", "seen is made to be filled"},
 		{"no mutable package variables", "lease/vars.go", "package x\n\nimport \"sync\"\n\nvar mu sync.Mutex\n", "mu is a sync.Mutex"},

@@ -37,6 +37,7 @@ func houseRules() []rule {
 		{"codec touches nothing outside", codecIsPure},
 		{"test support is not shipped", supportNotShipped},
 		{"the environment is the only door", onlyDoor},
+		{"no effects in the order of a map", noMapOrder},
 		{"no mutable package variables", noMutableVars},
 		{"no init functions", noInit},
 		{"functions fit a page", shortFunctions},
@@ -160,7 +161,7 @@ func skip(d fs.DirEntry) error {
 // possible without their imports: which are locals, which the package's own,
 // which an imported package.
 func (p *pkg) resolve(fset *token.FileSet) {
-	p.info = &types.Info{Uses: map[*ast.Ident]types.Object{}, Defs: map[*ast.Ident]types.Object{}}
+	p.info = &types.Info{Uses: map[*ast.Ident]types.Object{}, Defs: map[*ast.Ident]types.Object{}, Types: map[ast.Expr]types.TypeAndValue{}}
 	var files []*ast.File
 	for _, f := range p.files {
 		if !f.test {

@@ -28,6 +28,7 @@ func rootCommands(g *globals) map[string][]*cobra.Command {
 			newDoctorCmd(g), newLockProbeCmd(g), newConfigCmd(g), newVersionCmd(g), newManCmd(g)},
 		groupAct: {newDrainCmd(g), newResumeCmd(g), newFenceCmd(g), newHoldCmd(g), newReleaseCmd(g), newRetryCmd(g), newCancelCmd(g),
 			newUnparkCmd(g), newRecoverCmd(g)},
+		groupProve: {newRaceCmd(g)},
 	}
 }
 
@@ -35,6 +36,8 @@ const (
 	groupRun = "run"
 	groupSee = "see"
 	groupAct = "act"
+
+	groupProve = "prove"
 )
 
 // run is the whole program but for its exit: so tests run it in-process.
@@ -79,7 +82,7 @@ func newRootCmd(g *globals) *cobra.Command {
 	root.SetFlagErrorFunc(flagError)
 	root.CompletionOptions.HiddenDefaultCmd = false
 	root.AddGroup(&cobra.Group{ID: groupRun, Title: "Run:"}, &cobra.Group{ID: groupSee, Title: "See:"},
-		&cobra.Group{ID: groupAct, Title: "Act:"})
+		&cobra.Group{ID: groupAct, Title: "Act:"}, &cobra.Group{ID: groupProve, Title: "Prove:"})
 	g.addFlags(root.PersistentFlags())
 	for group, cmds := range rootCommands(g) {
 		for _, c := range cmds {

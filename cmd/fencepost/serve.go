@@ -201,7 +201,7 @@ func (d *daemon) nodeConfig(sp *spool.Spool, dir string) (node.Config, error) {
 	opt.MaxPoll = max(2*time.Second, opt.Poll)
 	cfg := node.Config{Env: sp.Env, Spool: sp, Identity: d.id, Heartbeat: c.Heartbeat.Duration, TTL: c.Lease.Duration,
 		Workers: c.Workers, Poll: c.Poll.Duration, MaxPoll: opt.MaxPoll, ClaimMax: c.ClaimMax.Duration,
-		SealMax: c.SealMax.Duration, Grace: 30 * time.Second, Convert: convert,
+		SealMax: c.SealMax.Duration, Grace: 30 * time.Second, Convert: codec.Translate,
 		Parse: adoptee(d.id.Host, sp.Env.Wall), Tee: d.tee, Warn: d.warn}
 	for _, s := range c.Stages {
 		cfg.Stages = append(cfg.Stages, spool.Stage(s))
@@ -237,15 +237,6 @@ func (d *daemon) epoch() uint64 {
 		return 0
 	}
 	return in.Epoch
-}
-
-// convert is the work of translate.
-func convert(data []byte) ([]byte, error) {
-	r, err := codec.DecodeXML(data)
-	if err != nil {
-		return nil, err
-	}
-	return codec.EncodeJSON(r)
 }
 
 // run runs the node, and beside it the ingest server from the moment that the

@@ -99,6 +99,10 @@ func (s *Server) lock(q *request, a *reply) {
 		return
 	}
 	g, n := q.grant, q.node
+	if g.owner.c.st == nil {
+		a.err = syscall.EIO // its machine crashed meanwhile: nobody hears this
+		return
+	}
 	for i := 0; i < len(n.grants); {
 		have := n.grants[i]
 		switch {

@@ -1,0 +1,198 @@
+package race
+
+import (
+	"strings"
+	"time"
+
+	"fencepost/spool"
+	"fencepost/spool/env/simenv"
+	"fencepost/spool/vfs/nfssim"
+)
+
+// hooks has the simulator asked about each call, told each effect.
+func (r *run) hooks() {
+	r.srv.OnCall = r.onCall
+	r.srv.Fate = r.fate
+	r.srv.OnEffect = r.onEffect
+	if r.opt.Record {
+		r.srv.OnAnswer = r.onAnswer
+	}
+}
+
+// hostOf is whose call it is; nil for the set-up's and the auditor's.
+func (r *run) hostOf(p *simenv.Proc) *host {
+	if p == nil {
+		return nil
+	}
+	return r.byProc[p]
+}
+
+func (r *run) isRogue(p *simenv.Proc) bool { return p != nil && p == r.rogue }
+
+// matters says whether a name is a job's, or an epoch's: a fault there is worth
+// more than one at a heartbeat.
+func matters(name string) bool {
+	top, rest, _ := strings.Cut(name, "/")
+	switch top {
+	case layoutXML, layoutJSON, spool.DirGate, spool.DirOnce, spool.DirDrafts, spool.DirClaims, spool.DirSealed, spool.DirDone,
+		spool.DirFailed, spool.DirHeld, spool.DirParked:
+		return rest != ""
+	case spool.DirHosts:
+		return strings.Contains(rest, "/epochs/")
+	}
+	return false
+}
+
+// dull is how much rarer a fault is at a call that doesn't matter.
+const dull = 25
+
+// chance decides, at a call, for one of n modes, 0 being none.
+func (r *run) chance(lane *simenv.Lane, c *nfssim.Call, n uint32) uint32 {
+	rate := r.plan.rate
+	if !matters(c.From) && !matters(c.To) {
+		rate *= dull
+	}
+	v := lane.Rare(1, rate, n+1)
+	if !r.chaos || r.faulted >= r.plan.most {
+		return 0
+	}
+	return v
+}
+
+// did counts a fault.
+func (r *run) did(f Fault, h *host, words string, until time.Duration) {
+	r.faults[string(f)]++
+	r.faulted++
+	r.trouble(until)
+	r.recordFault(f, h, words, until)
+}
+
+// trouble notes that something is wrong until then.
+func (r *run) trouble(until time.Duration) { r.troubled = max(r.troubled, r.w.Now(), until) }
+
+// The modes of a fault at a call, or at its effect.
+const (
+	modeNone uint32 = iota
+	modeKill
+	modeStop
+	modeFreeze
+	modeCrash
+	modeCut
+	modes
+)
+
+func (r *run) onCall(c *nfssim.Call) {
+	h := r.hostOf(c.Proc)
+	if r.opt.Record {
+		r.recordCall(h, c)
+	}
+	if h == nil {
+		return
+	}
+	if mode := r.chance(h.calls, c, modes-1); mode != modeNone {
+		r.strike(h, mode, h.calls, "before "+c.Op+" "+c.From)
+	}
+}
+
+// strike does to a host what a mode says.
+func (r *run) strike(h *host, mode uint32, lane *simenv.Lane, when string) {
+	fault := [...]Fault{"", Kill, Stop, Freeze, Crash, Cut}[mode]
+	if !r.plan.on[fault] {
+		return
+	}
+	d := r.pause(lane)
+	p := h.proc
+	r.did(fault, h, when, r.w.Now()+d)
+	switch mode {
+	case modeKill:
+		h.killed(d)
+	case modeStop:
+		p.Stop()
+		r.w.After(d, p.Continue)
+	case modeFreeze:
+		h.machine.Freeze()
+		r.w.After(d, h.machine.Thaw)
+	case modeCrash:
+		h.crash(d)
+	case modeCut:
+		r.cut(h, d)
+	}
+}
+
+func (r *run) cut(h *host, d time.Duration) {
+	h.client.Cut()
+	r.w.After(d, h.client.Join)
+}
+
+// latencies are how long a message travels; the first is the plain one.
+func latencies() [8]time.Duration {
+	return [8]time.Duration{200 * time.Microsecond, 50 * time.Microsecond, 600 * time.Microsecond, 2 * time.Millisecond,
+		5 * time.Millisecond, 12 * time.Millisecond, 40 * time.Millisecond, 150 * time.Millisecond}
+}
+
+// The modes of a fault on the way.
+const (
+	wayNone uint32 = iota
+	wayLose
+	wayLate
+	wayLateAndKill
+	wayKill
+	ways
+)
+
+func (r *run) fate(c *nfssim.Call) nfssim.Fate {
+	h := r.hostOf(c.Proc)
+	if h == nil {
+		return nfssim.Fate{}
+	}
+	table := latencies()
+	v := h.net.Rare(1, 4, 64)
+	f := nfssim.Fate{Out: table[v&7], Back: table[v>>3]}
+	if h.slow {
+		f.Out, f.Back = 10*f.Out+100*time.Millisecond, 10*f.Back
+	}
+	mode := r.chance(h.net, c, ways-1)
+	p := h.proc
+	switch {
+	case mode == wayLose && r.plan.on[LostReply]:
+		f.LoseReply = true
+		r.did(LostReply, h, c.Op+" "+c.From, 0)
+	case (mode == wayLate || mode == wayLateAndKill) && r.plan.on[Late]:
+		f.Stall = r.pause(h.net) + r.pause(h.net)/2
+		r.did(Late, h, c.Op+" "+c.From, r.w.Now()+f.Stall)
+		if mode == wayLateAndKill && r.plan.on[Kill] {
+			d := r.pause(h.net)
+			r.w.After(f.Stall/8, func() { r.killIf(h, p, d) })
+		}
+	case mode == wayKill && r.plan.on[Kill]:
+		d := r.pause(h.net)
+		r.w.After(f.Out/2, func() { r.killIf(h, p, d) })
+	}
+	return f
+}
+
+// killIf kills a process that still runs.
+func (r *run) killIf(h *host, p *simenv.Proc, d time.Duration) {
+	if h.proc == p && !p.Dead() {
+		r.did(Kill, h, "while a call is under way", r.w.Now()+d)
+		h.killed(d)
+	}
+}
+
+func (r *run) onEffect(e *nfssim.Effect) {
+	c := change{op: e.Op, from: e.From, to: e.To, ino: e.Ino}
+	if e.Call != nil {
+		c.proc = e.Call.Proc
+	}
+	if r.opt.Record {
+		r.recordEffect(e)
+	}
+	r.oracle.effect(c)
+	h := r.hostOf(c.proc)
+	if h == nil || e.Call == nil || h.proc != c.proc || c.proc.Dead() {
+		return
+	}
+	if mode := r.chance(h.effects, e.Call, modes-1); mode != modeNone {
+		r.strike(h, mode, h.effects, "after "+e.Op+" "+e.From)
+	}
+}

@@ -1,0 +1,92 @@
+package drill
+
+// The seeded bugs: each breaks one rule of the protocol.
+const (
+	ENOENTLost      Bug = "enoent-lost"
+	NoSweep         Bug = "no-sweep"
+	NoStuck         Bug = "no-stuck"
+	NoGate          Bug = "no-gate"
+	GateAnyone      Bug = "gate-anyone"
+	NoConflict      Bug = "no-conflict"
+	NoExitGate      Bug = "no-exit-gate"
+	NoSeal          Bug = "no-seal"
+	CommitFirst     Bug = "commit-first"
+	PublishCopy     Bug = "publish-copy"
+	RetireFirst     Bug = "retire-first"
+	FenceByMove     Bug = "fence-by-move"
+	DropDrafts      Bug = "drop-drafts"
+	RmdirOfNothing  Bug = "rmdir-of-nothing"
+	ReclaimOnePass  Bug = "reclaim-one-pass"
+	AcceptDropDraft Bug = "accept-drop-draft"
+	SameName        Bug = "same-name"
+	SameToken       Bug = "same-token"
+	EpochAdopt      Bug = "epoch-adopt"
+	ClockExpiry     Bug = "clock-expiry"
+	FlockAlone      Bug = "flock-alone"
+	ReleaseFirst    Bug = "release-first"
+	NameOnlyCheck   Bug = "name-only-check"
+	NewKey          Bug = "new-key"
+	CancelOnLoss    Bug = "cancel-on-loss"
+	SweepByAbsence  Bug = "sweep-by-absence"
+	UnfitJanitor    Bug = "unfit-janitor"
+	NoFsync         Bug = "no-fsync"
+	StatForList     Bug = "stat-for-list"
+	ConfirmOnce     Bug = "confirm-once"
+	IntentReturned  Bug = "intent-returned"
+	AuditOneLook    Bug = "audit-one-look"
+	AckFirst        Bug = "ack-first"
+	StaleBucket     Bug = "stale-bucket"
+)
+
+// Seeded is a bug in words.
+type Seeded struct {
+	Bug  Bug
+	Says string
+	// Hole is its schedule in docs/schedules.md, if it has one.
+	Hole string
+	// With are other bugs that must be on, too, for this one to show: layers
+	// that mask it. One with only With is no bug that is looked for alone.
+	With []Bug
+	// Layer: it is only ever a part of others.
+	Layer bool
+}
+
+// Bugs are all seeded bugs.
+func Bugs() []Seeded {
+	return []Seeded{
+		{Bug: ENOENTLost, Says: "a rename that is answered ENOENT counts as lost, without a look", With: []Bug{NoSweep, NoStuck}, Hole: "16"},
+		{Bug: NoSweep, Says: "nobody looks for strays in an instance's own directories", Layer: true},
+		{Bug: NoStuck, Says: "nobody moves on what is stuck", Layer: true},
+		{Bug: NoGate, Says: "a job is accepted without passing the gate"},
+		{Bug: GateAnyone, Says: "EEXIST at the gate counts as passed, whoever has it"},
+		{Bug: NoConflict, Says: "another job under a known id is answered with ACCEPTED", Hole: "8"},
+		{Bug: NoExitGate, Says: "a second copy of a job passes the exit gate", Hole: "7"},
+		{Bug: NoSeal, Says: "an output is published without a seal"},
+		{Bug: CommitFirst, Says: "a claim is sealed before its output is written"},
+		{Bug: PublishCopy, Says: "an output is published by making the next stage's file, not by a rename"},
+		{Bug: RetireFirst, Says: "a sealed file is removed before its output is published"},
+		{Bug: FenceByMove, Says: "an epoch is fenced by moving its claim directory away", Hole: "1"},
+		{Bug: DropDrafts, Says: "reclaim drops drafts before the claim directory is proven gone", Hole: "1"},
+		{Bug: RmdirOfNothing, Says: "an epoch's directory that isn't there yet counts as removed", Hole: "2.2"},
+		{Bug: ReclaimOnePass, Says: "reclaim takes a listing that it has worked off for the end", Hole: "1"},
+		{Bug: AcceptDropDraft, Says: "reclaim drops an accept's draft that isn't linked yet", Hole: "8"},
+		{Bug: SameName, Says: "an entry comes back under the name that it had", Hole: "17"},
+		{Bug: SameToken, Says: "all claims of an instance have the same number"},
+		{Bug: EpochAdopt, Says: "an epoch that exists already is taken for the own one", Hole: "2.2"},
+		{Bug: ClockExpiry, Says: "a host is gone when its record's time is old by the observer's wall clock"},
+		{Bug: FlockAlone, Says: "a host is gone when its flock is free", Hole: "11"},
+		{Bug: ReleaseFirst, Says: "a job is released at the cluster before its seal"},
+		{Bug: NameOnlyCheck, Says: "a cluster id is acted on when its name fits, whatever its token", Hole: "5"},
+		{Bug: NewKey, Says: "an unclear submission is repeated under a new key"},
+		{Bug: CancelOnLoss, Says: "who finds its seal lost cancels its cluster job", Hole: "2"},
+		{Bug: SweepByAbsence, Says: "held jobs that no sealed file names are cancelled", Hole: "3"},
+		{Bug: UnfitJanitor, Says: "a host that sees another cluster looks after sealed jobs", Hole: "4"},
+		{Bug: NoFsync, Says: "files aren't synced before they are renamed"},
+		{Bug: StatForList, Says: "a look after an error opens the name, instead of listing its directory", With: []Bug{NoSweep, NoStuck}},
+		{Bug: ConfirmOnce, Says: "a job is done when one listing shows it released", Hole: "2.10"},
+		{Bug: IntentReturned, Says: "an intent of a dead instance goes back to its stage", Hole: "2.9"},
+		{Bug: AuditOneLook, Says: "a job that one listing doesn't show is reported as vanished", Hole: "14"},
+		{Bug: StaleBucket, Says: "a directory that a client's cache says isn't there isn't looked for", Hole: "3.1"},
+		{Bug: AckFirst, Says: "ACCEPTED is answered before the gate"},
+	}
+}
