@@ -202,7 +202,7 @@ func TestPresentIsStale(t *testing.T) {
 
 		m.a.must(create("d/w"))
 		m.b.must(remove("d/w"))
-		m.a.want("link of what is gone", syscall.ESTALE, link("d/w", "d/u"))
+		m.a.want("link of what is gone", syscall.ENOENT, link("d/w", "d/u"))
 	}
 }
 
@@ -233,10 +233,29 @@ func TestRemovedDirectory(t *testing.T) {
 	m.b.must(rmdir("d"), mkdir("d"))
 	m.a.want("into", syscall.ESTALE, rename("x", "d/x"))
 	m.a.must(rename("x", "d/x")) // the directory that is there now
+	m.b.must(rename("d/x", "x"), rmdir("d"), mkdir("d"))
+	m.a.must(create("d/y")) // an open is walked to again
+	m.b.must(remove("d/y"), rmdir("d"))
+	m.a.want("create", syscall.ENOENT, create("d/y"))
+	m.b.must(mkdir("d"))
+	m.pass(time.Minute)
+	m.a.must(rename("x", "d/x"))
 	m.b.must(rename("d/x", "x"), rmdir("d"))
 	y := m.a.c.Sys(m.a.p)
-	m.a.want("by path", syscall.ENOENT, func(vfs.FS) error { return y.Rename("x", "d/x") })
+	m.a.want("by path", syscall.ENOENT, func(vfs.FS) error { return y.Rename("x", "d/z") })
 	m.a.want("list", syscall.ENOENT, list("d"))
+}
+
+// TestRenameInCache: a rename onto a name that the client takes for the same
+// file is "ok", and nothing is done: here because the other host moved it back.
+func TestRenameInCache(t *testing.T) {
+	m := newModel(t, nfssim.Options{}, nfssim.MountOptions{})
+	m.a.must(mkdir("d"), create("x"), rename("x", "d/x"))
+	m.b.must(rename("d/x", "x"))
+	m.a.must(rename("x", "d/x"))
+	m.has("d", "")
+	m.a.must(list("d"), rename("x", "d/x"))
+	m.has("d", "x")
 }
 
 // TestListUnderChange: what isn't moved is in each listing, once; what is moved

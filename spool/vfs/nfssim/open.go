@@ -33,9 +33,6 @@ type segment struct {
 // too, for reading.
 func (c *Client) openAt(k *Call, p place, flags int, afresh bool) (*file, syscall.Errno) {
 	n, err := c.openNode(k, p, flags, afresh)
-	if err == syscall.ESTALE && !afresh { // the name may have another file by now
-		n, err = c.openNode(k, p, flags, true)
-	}
 	if err != 0 {
 		return nil, err
 	}

@@ -151,8 +151,8 @@ func (r *rpc) transmit() {
 func (r *rpc) arrived() {
 	c, s := r.c, r.c.s
 	switch {
-	case r.task == nil && r.boots != c.boots: // a crash comes before what the kernel does for the dead
-		return
+	case r.boots != c.boots && (r.task == nil || r.op == opLock):
+		return // a crash comes before what the kernel does for the dead; and nobody would hold the lock
 	case c.cut && r.fate.Stall == 0:
 		r.lost()
 		return
