@@ -51,6 +51,9 @@ func (w *World) Mix(words ...string) {
 	}
 }
 
+// MixNumber adds a number to the hash.
+func (w *World) MixNumber(x uint64) { w.hash = mix(w.hash, x) }
+
 // Failure says why the world stopped by itself: a task's panic, or the limit.
 func (w *World) Failure() string { return w.failure }
 

@@ -86,11 +86,10 @@ type Client struct {
 	waiting []*rpc // until the network is there
 	idle    []*rpc
 
-	root   *inode
-	inodes []*inode // all of them, so that a crash can forget them
-	open   []*file
-	silly  uint64
-	quiet  int // calls in a row that were answered from the cache
+	root  *inode
+	open  []*file
+	silly uint64
+	quiet int // calls in a row that were answered from the cache
 }
 
 // Mount mounts the server's root on a machine.
@@ -116,8 +115,9 @@ func (c *Client) Machine() *simenv.Machine { return c.machine }
 // inode is what a client has cached of a file or directory.
 type inode struct {
 	n      *node
-	stale  bool // the server says that the handle is
-	known  bool // has attributes
+	boots  uint64 // the client's, when it was made: a crash forgets all
+	stale  bool   // the server says that the handle is
+	known  bool   // has attributes
 	change uint64
 	size   int
 	at     time.Duration // when they came, by the machine's clock
@@ -145,15 +145,14 @@ type inode struct {
 
 func (c *Client) inode(n *node) *inode {
 	if c.index < len(n.views) {
-		if i := n.views[c.index]; i != nil {
+		if i := n.views[c.index]; i != nil && i.boots == c.boots {
 			return i
 		}
 	} else {
 		n.views = append(n.views, make([]*inode, len(c.s.clients)-len(n.views))...)
 	}
-	i := &inode{n: n}
+	i := &inode{n: n, boots: c.boots}
 	n.views[c.index] = i
-	c.inodes = append(c.inodes, i)
 	return i
 }
 
@@ -289,7 +288,8 @@ func (c *Client) lookup(k *Call, d *inode, name component, afresh bool) (*node, 
 }
 
 func (c *Client) isStale(n *node) bool {
-	return c.index < len(n.views) && n.views[c.index] != nil && n.views[c.index].stale
+	i := c.known(n)
+	return i != nil && i.stale
 }
 
 // found takes in the answer of a lookup, or of an open by name.

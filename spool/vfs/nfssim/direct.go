@@ -21,7 +21,7 @@ func (s *Server) Lookup(path string) (ino uint64, data []byte, ok bool) {
 	return n.ino, n.data, true
 }
 
-// Data returns the contents of the file that has, or had last, an inode number.
+// Data returns the contents of the file that has an inode number.
 func (s *Server) Data(ino uint64) ([]byte, bool) {
 	if ino >= uint64(len(s.nodes)) || s.nodes[ino] == nil || s.nodes[ino].dir {
 		return nil, false

@@ -56,17 +56,17 @@ type request struct {
 // reply is what the client gets. A directory's marks are those before and after
 // the operation.
 type reply struct {
-	err                syscall.Errno
-	node               *node
-	change             uint64 // of node, or of dir if there is none
-	length             int // of node
-	before, now        uint64 // of dir
-	toBefore, toNow    uint64 // of to
-	data               []byte
-	names              []entry
-	last               bool
-	boot               uint64
-	opened, made, busy bool
+	err             syscall.Errno
+	node            *node
+	change          uint64 // of node, or of dir if there is none
+	length          int    // of node
+	before, now     uint64 // of dir
+	toBefore, toNow uint64 // of to
+	data            []byte
+	names           []entry
+	last            bool
+	boot            uint64
+	opened, made    bool
 }
 
 // errGrace is no errno of a process: the client asks again.
@@ -153,10 +153,12 @@ func (x exec) changed(op string, n *node, from, to *component, replaced *node) {
 	if q.to != nil && q.to != q.dir {
 		a.toBefore, a.toNow = x.s.touch(q.to)
 	}
+	x.mix(n, q.name.hash)
 	if x.s.OnEffect == nil {
 		return
 	}
-	e := &Effect{Op: op, Ino: n.ino, Call: x.k, Again: x.again, Data: n.data}
+	e := x.s.newEffect()
+	*e = Effect{Op: op, Ino: n.ino, Call: x.k, Again: x.again, Data: n.data}
 	var hintFrom, hintTo string
 	if x.k != nil {
 		hintFrom, hintTo = x.k.From, x.k.To
@@ -173,7 +175,27 @@ func (x exec) changed(op string, n *node, from, to *component, replaced *node) {
 	if replaced != nil {
 		e.Replaced = replaced.ino
 	}
-	x.s.OnEffect(e)
+	x.s.tell(e)
+}
+
+// mix makes the effect a part of the run's hash.
+func (x exec) mix(n *node, hash uint64) {
+	x.s.w.MixNumber(hash ^ n.ino<<8 ^ uint64(x.q.op))
+}
+
+// newEffect returns the server's one Effect, unless it is in use: an effect may
+// lead to another one.
+func (s *Server) newEffect() *Effect {
+	e := s.effect
+	if s.effect = nil; e == nil {
+		e = new(Effect)
+	}
+	return e
+}
+
+func (s *Server) tell(e *Effect) {
+	s.OnEffect(e)
+	s.effect = e
 }
 
 func (x exec) open() {
@@ -265,6 +287,7 @@ func splice(old []byte, off int, data []byte) []byte {
 
 // file tells of a change of a file.
 func (x exec) file(op string) {
+	x.mix(x.q.node, uint64(len(x.q.node.data)))
 	if x.s.OnEffect == nil {
 		return
 	}
@@ -272,7 +295,9 @@ func (x exec) file(op string) {
 	if x.k != nil {
 		path = x.k.From
 	}
-	x.s.OnEffect(&Effect{Op: op, From: path, To: path, Ino: x.q.node.ino, Data: x.q.node.data, Call: x.k, Again: x.again})
+	e := x.s.newEffect()
+	*e = Effect{Op: op, From: path, To: path, Ino: x.q.node.ino, Data: x.q.node.data, Call: x.k, Again: x.again}
+	x.s.tell(e)
 }
 
 func (x exec) commit() {

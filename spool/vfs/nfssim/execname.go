@@ -28,14 +28,11 @@ func (x exec) rename() {
 		a.err = syscall.ENOTEMPTY
 	default:
 		s.set(q.to, q.toName, src)
-		s.unset(q.dir, q.name)
+		s.set(q.dir, q.name, nil)
 		a.node = src
 		x.changed("rename", src, &q.name, &q.toName, dst)
 	}
 }
-
-// unset takes a name away that another one has replaced.
-func (s *Server) unset(d *node, k component) { s.set(d, k, nil) }
 
 func below(n, top *node) bool {
 	for ; n != nil; n = n.parent {
@@ -71,16 +68,18 @@ func (x exec) link() {
 func (x exec) linked() {
 	q, a := x.q, x.a
 	a.toBefore, a.toNow = x.s.touch(q.to)
+	x.mix(q.node, q.toName.hash)
 	if x.s.OnEffect == nil {
 		return
 	}
-	e := &Effect{Op: "link", Ino: q.node.ino, Data: q.node.data, Call: x.k, Again: x.again}
+	e := x.s.newEffect()
+	*e = Effect{Op: "link", Ino: q.node.ino, Data: q.node.data, Call: x.k, Again: x.again}
 	hint := ""
 	if x.k != nil {
 		e.From, hint = x.k.From, x.k.To
 	}
 	e.To = x.s.pathHere(q.to, q.toName.name, hint)
-	x.s.OnEffect(e)
+	x.s.tell(e)
 }
 
 func (x exec) mkdir() {

@@ -14,8 +14,9 @@ import (
 // FS is vfs.FS for a process: the system calls that vfs.OS makes, in their
 // order, on this client.
 //
-// A call on a name holds its directory's descriptor, as vfs.OS does: if that
-// turns out to be stale, the answer is ESTALE.
+// A change of names is made in open directories, as vfs.OS does: if one of them
+// turns out to be stale, the answer is ESTALE. Whatever is opened is walked to
+// again, from the root, and the answer is ENOENT.
 type FS struct {
 	// NoFsync leaves what Create wrote in the client's memory, for the
 	// simulator's seeded bug: neither fsync nor close stores it.
@@ -49,12 +50,14 @@ func (e irregular) Unwrap() []error { return []error{vfs.ErrNotRegular, e.errno}
 
 // openRegular opens a file, which the process has open from then on.
 func (v *FS) openRegular(k *Call, op, name string, flags int) (*file, error) {
-	c := v.y.c
-	p, err := c.parent(k, name, false)
 	var f *file
-	if err == 0 {
-		f, err = c.openAt(k, p, flags, false)
-	}
+	err := twice(func(afresh bool) syscall.Errno {
+		p, err := v.y.c.parent(k, name, afresh)
+		if err == 0 {
+			f, err = v.y.c.openAt(k, p, flags, afresh)
+		}
+		return err
+	})
 	switch {
 	case err == syscall.EISDIR:
 		return nil, pathError(op, name, irregular{err})
@@ -188,7 +191,7 @@ func (v *FS) one(op, name string, call func(*Client, *Call, place, bool) syscall
 	k := v.y.enter(op, name, "")
 	p, err := v.y.c.parent(k, name, false)
 	if err == 0 {
-		err = call(v.y.c, k, p, false)
+		err = twice(func(afresh bool) syscall.Errno { return call(v.y.c, k, p, afresh) })
 	}
 	return v.y.leave(k, wrap(op, name, err))
 }
@@ -201,7 +204,7 @@ func (v *FS) two(op, from, to string, call func(*Client, *Call, place, place, bo
 	k := v.y.enter(op, from, to)
 	p, q, err := v.y.c.parents(k, from, to)
 	if err == 0 {
-		err = call(v.y.c, k, p, q, false)
+		err = twice(func(afresh bool) syscall.Errno { return call(v.y.c, k, p, q, afresh) })
 	}
 	if err != 0 {
 		return v.y.leave(k, &os.LinkError{Op: op, Old: from, New: to, Err: err})

@@ -131,12 +131,7 @@ func (v *FS) TryLock(name string) (vfs.Lock, error) {
 }
 
 func (v *FS) tryLock(k *Call, name string) (*file, error) {
-	c := v.y.c
-	p, err := c.parent(k, name, false)
-	if err != 0 {
-		return nil, pathError("lock", name, err)
-	}
-	if n, err := c.find(k, p, false); err == 0 && n.dir {
+	if n, err := v.look(k, name); err == 0 && n.dir {
 		return nil, pathError("lock", name, vfs.ErrNotRegular)
 	} else if err != 0 && err != syscall.ENOENT {
 		return nil, pathError("lock", name, err)
@@ -145,9 +140,10 @@ func (v *FS) tryLock(k *Call, name string) (*file, error) {
 	if oerr != nil {
 		return nil, oerr
 	}
-	if err = c.flock(k, f, unix.LOCK_EX|unix.LOCK_NB); err == 0 {
+	err := v.y.c.flock(k, f, unix.LOCK_EX|unix.LOCK_NB)
+	if err == 0 {
 		var n *node
-		if n, err = c.find(k, p, false); err == 0 && n != f.i.n {
+		if n, err = v.look(k, name); err == 0 && n != f.i.n {
 			err = syscall.ESTALE
 		}
 	}
@@ -156,6 +152,18 @@ func (v *FS) tryLock(k *Call, name string) (*file, error) {
 		return nil, lockError(name, err)
 	}
 	return f, nil
+}
+
+// look finds what a name is, as the caches have it.
+func (v *FS) look(k *Call, name string) (n *node, err syscall.Errno) {
+	err = twice(func(afresh bool) syscall.Errno {
+		p, err := v.y.c.parent(k, name, afresh)
+		if err == 0 {
+			n, err = v.y.c.find(k, p, afresh)
+		}
+		return err
+	})
+	return n, err
 }
 
 type fileLock struct{ handle }

@@ -63,7 +63,8 @@ func (c *Client) openDir(k *Call, path string) (*inode, syscall.Errno) {
 
 // prime puts what a listing showed into the lookup cache.
 func (c *Client) prime(d *inode, names []entry) {
-	if len(d.names) == 0 { // both have the same order
+	empty := len(d.names) == 0
+	if empty { // both have the same order
 		d.names = append(d.names, names...)
 	}
 	for _, e := range names {
@@ -71,6 +72,9 @@ func (c *Client) prime(d *inode, names []entry) {
 			if i := c.inode(e.node); !i.known {
 				c.update(i, e.node.change, 0)
 			}
+		}
+		if empty {
+			continue
 		}
 		if at, ok := search(d.names, e.hash, e.name); ok {
 			d.names[at].node = e.node

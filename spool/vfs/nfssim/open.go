@@ -12,7 +12,8 @@ import (
 type file struct {
 	c      *Client
 	i      *inode
-	at     place // under which name, as the kernel knows it
+	path   string // that it was opened by
+	at     place  // under which name the kernel knows it
 	flags  int
 	silly  *place
 	grant  *grant // of its lock, on its way, held or lost
@@ -32,13 +33,10 @@ type segment struct {
 // too, for reading.
 func (c *Client) openAt(k *Call, p place, flags int, afresh bool) (*file, syscall.Errno) {
 	n, err := c.openNode(k, p, flags, afresh)
-	if err == syscall.ESTALE && !afresh { // the name may have another file by now
-		n, err = c.openNode(k, p, flags, true)
-	}
 	if err != 0 {
 		return nil, err
 	}
-	f := &file{c: c, i: c.inode(n), at: p, flags: flags}
+	f := &file{c: c, i: c.inode(n), path: k.From, at: p, flags: flags}
 	if !n.dir {
 		f.i.opens++
 		c.open = append(c.open, f)

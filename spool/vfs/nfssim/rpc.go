@@ -151,6 +151,8 @@ func (r *rpc) transmit() {
 func (r *rpc) arrived() {
 	c, s := r.c, r.c.s
 	switch {
+	case r.boots != c.boots && (r.task == nil || r.op == opLock):
+		return // a crash comes before what the kernel does for the dead; and nobody would hold the lock
 	case c.cut && r.fate.Stall == 0:
 		r.lost()
 		return
@@ -161,7 +163,7 @@ func (r *rpc) arrived() {
 		return // of a client that the server has forgotten: its machine crashed
 	}
 	if !r.executed || !s.remembers(r) {
-		if r.boots == c.boots {
+		if r.boots == c.boots && !c.cut {
 			s.hello(c)
 		}
 		names, opened := r.names[:0], r.opened
@@ -256,10 +258,9 @@ func (c *Client) Crash() {
 		r.ended = true
 	}
 	c.waiting = nil
-	for _, i := range c.inodes {
-		i.n.views[c.index] = nil
+	for len(c.open) > 0 {
+		c.closed(c.open[0])
 	}
-	c.inodes, c.open = c.inodes[:0], nil
 	c.remount()
 	if c.st != nil {
 		c.st.gone, c.st.goneAt = true, c.s.w.Now()

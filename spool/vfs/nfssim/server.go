@@ -77,8 +77,10 @@ type Call struct {
 }
 
 // Effect is one change on the server, at its moment. Paths are the true ones on
-// the server. One name is in From and in To for create, mkdir and write, in
-// From for remove and rmdir.
+// the server, but of a write, a truncate and a link's source, whose files have
+// no one name: those are as they were given. For create, mkdir, write and
+// truncate the name is in From and in To, for remove and rmdir in From. It is
+// the hook's until that returns.
 type Effect struct {
 	Op       string // create, write, rename, link, mkdir, rmdir, remove, truncate
 	From, To string
@@ -124,6 +126,7 @@ type Server struct {
 	calls  uint64
 	verify uint64
 	slab   []Call
+	effect *Effect
 }
 
 // New returns a server with an empty root.

@@ -36,7 +36,7 @@ func (s *Server) hello(c *Client) {
 		return
 	}
 	for _, st := range s.states {
-		if st.id == c.id && !st.dead {
+		if st.id == c.id && !st.dead && (s.v4 || st.c == c) {
 			s.expire(st)
 		}
 	}
@@ -99,8 +99,8 @@ func (s *Server) lock(q *request, a *reply) {
 		return
 	}
 	g, n := q.grant, q.node
-	if g.owner.c.st == nil {
-		a.err = syscall.EIO // its machine crashed meanwhile: nobody hears this
+	if st := g.owner.c.st; st == nil || st.dead {
+		a.err = syscall.EIO // late, for a client without a lease: it is cut off, and will ask again
 		return
 	}
 	for i := 0; i < len(n.grants); {

@@ -28,9 +28,8 @@ func (y *Sys) exit() {
 	if len(y.open) == 0 {
 		return
 	}
-	k := y.c.s.newCall(y.c, y.p, "exit", y.open[0].at.name.name, "")
 	for _, f := range y.open {
-		y.c.exit(k, f)
+		y.c.exit(y.c.s.newCall(y.c, y.p, "exit", f.path, ""), f)
 	}
 	y.open = nil
 }
@@ -39,7 +38,7 @@ const (
 	// manyQuiet is how many calls may be answered from the cache before the
 	// task lets others run: a loop that asks nobody must end, too.
 	manyQuiet = 64
-	quietTime = time.Microsecond
+	quietTime = 100 * time.Microsecond
 )
 
 // enter begins a call.
@@ -216,7 +215,7 @@ func (y *Sys) with(op string, fd int, call func(*Call, *file) syscall.Errno) err
 		return syscall.EBADF
 	}
 	f := y.files[fd]
-	k := y.enter(op, f.at.name.name, "")
+	k := y.enter(op, f.path, "")
 	return y.leave(k, result(call(k, f)))
 }
 

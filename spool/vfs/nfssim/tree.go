@@ -140,7 +140,11 @@ func (s *Server) release(n *node) {
 		return
 	}
 	n.dead = true
-	if s.opt.ReuseInodes && !s.opt.Async {
+	if s.opt.Async { // it may come back
+		return
+	}
+	s.nodes[n.ino] = nil
+	if s.opt.ReuseInodes {
 		s.free = append(s.free, n.ino)
 	}
 }

@@ -131,7 +131,7 @@ func (c *Client) renameNow(k *Call, from, to place, src *node) syscall.Errno {
 
 // known is what is cached of a node, nil if nothing.
 func (c *Client) known(n *node) *inode {
-	if c.index < len(n.views) {
+	if c.index < len(n.views) && n.views[c.index] != nil && n.views[c.index].boots == c.boots {
 		return n.views[c.index]
 	}
 	return nil

@@ -261,9 +261,11 @@ func (p *process) RenameNoReplace(from, to string) error {
 func (p *process) Link(from, to string) error {
 	return p.call(func() error { return p.sys.Link(from, to) })
 }
-func (p *process) Mkdir(dir string) error   { return p.call(func() error { return p.sys.Mkdir(dir) }) }
-func (p *process) Rmdir(dir string) error   { return p.call(func() error { return p.sys.Rmdir(dir) }) }
-func (p *process) Remove(name string) error { return p.call(func() error { return p.sys.Remove(name) }) }
+func (p *process) Mkdir(dir string) error { return p.call(func() error { return p.sys.Mkdir(dir) }) }
+func (p *process) Rmdir(dir string) error { return p.call(func() error { return p.sys.Rmdir(dir) }) }
+func (p *process) Remove(name string) error {
+	return p.call(func() error { return p.sys.Remove(name) })
+}
 
 func (p *process) Stop() error {
 	p.p.Stop()
