@@ -211,18 +211,27 @@ func (d *daemon) checkMount(ctx context.Context, cmd *cobra.Command, dir string)
 	}
 	dir = absolute(dir)
 	w, machine := newWatch(d.cfg.Timeout.Duration), d.g.machine
-	results, err := underWatch(ctx, w, func(ctx context.Context) ([]doctor.Result, error) {
+	type found struct {
+		results []doctor.Result
+		mount   string
+	}
+	f, err := underWatch(ctx, w, func(ctx context.Context) (f found, err error) {
 		cfg, err := mountConfig(machine, w.begin, dir)
 		if err != nil {
-			return nil, openError(err)
+			return f, openError(err)
 		}
 		cfg.Ignore = d.cfg.UnsafeMount
-		return doctor.Start(ctx, cfg), nil
+		if m, ok := doctor.Find(machine, cfg.MountID, dir); ok {
+			f.mount = m.String()
+		}
+		f.results = doctor.Start(ctx, cfg)
+		return f, nil
 	})
 	if err != nil {
 		return err
 	}
-	for _, r := range results {
+	d.mount = f.mount
+	for _, r := range f.results {
 		evidence := strings.Join(r.Evidence, "; ")
 		switch r.Verdict {
 		case doctor.Refuse:

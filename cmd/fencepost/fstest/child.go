@@ -22,7 +22,8 @@ const (
 const wordHeld = "held"
 
 // RunChild is what a process does that Config.Child started. It ends when in
-// does, so that it doesn't outlive who started it.
+// does, also if its work hangs, so that it doesn't outlive who started it for
+// long.
 func RunChild(ctx context.Context, cfg Config, in io.Reader, out io.Writer, args []string) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -30,6 +31,22 @@ func RunChild(ctx context.Context, cfg Config, in io.Reader, out io.Writer, args
 		_, _ = io.Copy(io.Discard, in)
 		cancel()
 	}()
+	done := make(chan error, 1)
+	go func() { done <- work(ctx, cfg, out, args) }()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+	}
+	select {
+	case err := <-done:
+		return err
+	case <-time.After(endWait):
+		return errors.New("the share does not answer")
+	}
+}
+
+func work(ctx context.Context, cfg Config, out io.Writer, args []string) error {
 	switch {
 	case len(args) == 2 && args[0] == childPeer:
 		cfg.Key = args[1]

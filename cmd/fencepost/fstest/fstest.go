@@ -223,7 +223,7 @@ func (p *pair) phase(ctx context.Context, ph phase) (Result, error) {
 			r.Problems = append(r.Problems, p.name(who)+": "+v.Problem)
 		}
 	}
-	r.Pass, r.Seconds = len(r.Problems) == 0, time.Since(start).Round(time.Millisecond).Seconds()
+	r.Pass, r.Seconds = len(r.Problems) == 0, float64(time.Since(start).Milliseconds())/1000
 	r.Evidence = append(r.Evidence, evidence...)
 	if after, err := p.calls(); err == nil && cerr == nil {
 		r.Calls = after.Since(before)

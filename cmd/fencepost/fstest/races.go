@@ -23,9 +23,10 @@ type tally struct {
 // tries are how many of a side's tries run at once.
 const tries = 4
 
-// contest lets both sides try the same n things at the same time, in the same
-// order: who loses is quicker, so that neither gets away from the other. A loser
-// must get one of want.
+// contest lets both sides try the same n things at the same time: half of them
+// in the same order, so that both are at the same name again and again, half in
+// opposite orders, so that both win some and meet in the middle. A loser must
+// get one of want.
 func (p *pair) contest(ctx context.Context, step string, n int, want []syscall.Errno, try func(i int) error) (mine, theirs tally, err error) {
 	if err := p.meetAt(ctx, step+"-go"); err != nil {
 		return mine, theirs, err
@@ -35,7 +36,10 @@ func (p *pair) contest(ctx context.Context, step string, n int, want []syscall.E
 	var all sync.WaitGroup
 	for w := range tries {
 		all.Go(func() {
-			for i := w; i < n && ctx.Err() == nil; i += tries {
+			for _, i := range p.order(w, n) {
+				if ctx.Err() != nil {
+					return
+				}
 				err := try(i)
 				switch {
 				case err == nil:
@@ -58,6 +62,17 @@ func (p *pair) contest(ctx context.Context, step string, n int, want []syscall.E
 		err = fmt.Errorf("%d results of the other side, want %d", len(theirs.Won), n)
 	}
 	return mine, theirs, err
+}
+
+// order is in which order worker w takes its share of n names.
+func (p *pair) order(w, n int) (names []int) {
+	for i := w; i < n; i += tries {
+		names = append(names, i)
+	}
+	if p.role == second && w%2 == 1 {
+		slices.Reverse(names)
+	}
+	return names
 }
 
 // winners checks that each of n things has one winner, and returns whose each

@@ -54,6 +54,9 @@ func (n *Node) session(ctx context.Context, l *lease.Lease, ready func(uint64)) 
 		s.ready = true
 		n.mu.Unlock()
 		s.in.Journal.Add(spool.Event{Event: "ready", Detail: fmt.Sprint(n.cfg.Stages)})
+		if n.cfg.Mount != "" {
+			s.in.Journal.Add(spool.Event{Event: EventMounted, Detail: n.cfg.Mount})
+		}
 		l.Beat()
 		ready(l.Epoch())
 		s.run(take, work, endWork)
