@@ -437,6 +437,43 @@ func TestInterrupted(t *testing.T) {
 	empty(t, dir)
 }
 
+// Of two real processes one is killed: the other says so in time, and clears up
+// but for the other's offer.
+func TestPeerKilled(t *testing.T) {
+	dir := t.TempDir()
+	fsys, err := vfs.OpenOS(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer fsys.Close()
+	cfg := config(dir, "a", honest(fsys, dir))
+	cfg.Key, cfg.Patience = "k", 2*time.Second
+	ctx, kill := context.WithCancel(t.Context())
+	defer kill()
+	other := cfg.Child(ctx, "peer", "k")
+	if _, err := other.StdinPipe(); err != nil {
+		t.Fatal(err)
+	}
+	if err := other.Start(); err != nil {
+		t.Fatal(err)
+	}
+	cfg.Say = func(format string, args ...any) {
+		if fmt.Sprintf(format, args...) == "lock" {
+			kill()
+			_ = other.Wait()
+		}
+	}
+	rep, err := fstest.Run(t.Context(), cfg)
+	if !errors.Is(err, fstest.ErrPeerLost) || !strings.Contains(fmt.Sprint(err), "(process 2) for 2s, in phase \"lock\"") &&
+		!strings.Contains(fmt.Sprint(err), "(process 1) for 2s, in phase \"lock\"") || len(rep.Phases) != 6 {
+		t.Errorf("got %+v, %v", rep, err)
+	}
+	left, err := os.ReadDir(dir + "/.fencepost-fstest")
+	if err != nil || len(left) != 1 || !strings.HasPrefix(left[0].Name(), "offer~") {
+		t.Errorf("left: %v, %v", left, err)
+	}
+}
+
 // What runs that were killed left behind goes away if it is old; what is new is
 // somebody's.
 func TestLeftovers(t *testing.T) {
