@@ -14,10 +14,11 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"testing/fstest"
+	mapfs "testing/fstest"
 	"time"
 
 	"fencepost/cmd/fencepost/doctor"
+	"fencepost/cmd/fencepost/fstest"
 	"fencepost/lease"
 	"fencepost/spool"
 	"fencepost/spool/env"
@@ -60,7 +61,7 @@ func patient(t *testing.T, wrap func(vfs.FS) vfs.FS) doctor.Config {
 	}
 	return doctor.Config{Dir: dir, Spool: spool.New(env.NewReal(wrap(o)), f), Host: "a", MachineID: "m-1",
 		Heartbeat: time.Second, Lease: 10 * time.Second,
-		Machine: fstest.MapFS{"proc/self/mountinfo": {Data: []byte("9 1 0:52 / / rw - nfs4 nas:/x rw,vers=4.2,hard,proto=tcp\n")},
+		Machine: mapfs.MapFS{"proc/self/mountinfo": {Data: []byte("9 1 0:52 / / rw - nfs4 nas:/x rw,vers=4.2,hard,proto=tcp\n")},
 			"proc/self/status":                     {Data: []byte("Name:\tx\nUmask:\t0027\n")},
 			"sys/fs/nfs/net/nfs_client/identifier": {Data: []byte("host-a-1\n")}},
 		Begin: func(string, string) func() { return func() {} },
@@ -337,7 +338,7 @@ func (c counting) Open(name string) (fs.File, error) {
 	}
 	*c.looks++
 	text := fmt.Sprintf("device nas:/x mounted on / with fstype nfs4 statvers=1.1\n\tper-op statistics\n\tRENAME: %d 0 0 0 0 0 0 0 0\n\tLINK: 9 0 0 0 0 0 0 0 0\n", 30**c.looks)
-	return fstest.MapFS{"m": {Data: []byte(text)}}.Open("m")
+	return mapfs.MapFS{"m": {Data: []byte(text)}}.Open("m")
 }
 
 func TestCalls(t *testing.T) {
@@ -352,6 +353,31 @@ func TestCalls(t *testing.T) {
 	}
 	if after := tree(t, cfg.Dir); !slices.Equal(before, after) {
 		t.Errorf("left behind: %q", after)
+	}
+}
+
+// What two processes found is doctor's, too.
+func TestPair(t *testing.T) {
+	for _, c := range []struct {
+		phases []fstest.Result
+		err    error
+		want   doctor.Verdict
+		says   string
+	}{
+		{[]fstest.Result{{Name: "link", Pass: true, Evidence: []string{"good"}}}, nil, doctor.OK, "link: good"},
+		{[]fstest.Result{{Name: "link", Pass: true, Evidence: []string{"good"}}, {Name: "rename", Problems: []string{"two winners"}}}, nil, doctor.Refuse, "rename: two winners"},
+		{nil, fstest.ErrPeerLost, doctor.Warn, "can't be checked: the other side is gone"},
+	} {
+		cfg := patient(t, same)
+		cfg.Pair = func(_ context.Context, phases []string) (*fstest.Report, error) {
+			if len(phases) != 5 || !slices.Contains(phases, "link") {
+				t.Errorf("got %q", phases)
+			}
+			return &fstest.Report{Phases: c.phases}, c.err
+		}
+		if r := examine(t, cfg)["FP028"]; r.Verdict != c.want || !slices.Contains(r.Evidence, c.says) {
+			t.Errorf("got %+v, want %s, %q", r, c.want, c.says)
+		}
 	}
 }
 

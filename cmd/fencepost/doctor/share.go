@@ -35,6 +35,7 @@ func shareChecks() []check {
 		{"FP025", "fsync", "ACCEPTED is said only after the job is on the disk.", false, on(trySync)},
 		{"FP026", "rmdir as a fence", "An instance that is over is shut out by removing its empty directory.", false, on(tryRmdir)},
 		{"FP027", "calls to the server", "What a job costs the server: the names and files of one, without the polling.", true, on(tryCalls)},
+		{"FP028", "two processes at once", "What FP021 to FP023 and FP026 try within one process, between two.", false, on(tryPair)},
 	}
 }
 
