@@ -46,7 +46,7 @@ func honest(fsys vfs.FS, dir string) fstest.FS {
 func config(dir, host string, fsys fstest.FS) fstest.Config {
 	return fstest.Config{FS: fsys, Me: fstest.Who{Host: host, BootID: "boot-" + host, Mount: "nas:/x"},
 		Wait: 20 * time.Second, Patience: 30 * time.Second,
-		Sizes: fstest.Sizes{Names: 60, Rounds: 1, Pages: 4, Hammer: 100 * time.Millisecond, Limit: time.Second},
+		Sizes: fstest.Sizes{Names: 60, Rounds: 1, Pages: 4, Hammer: 300 * time.Millisecond, Limit: 4 * time.Second},
 		Child: func(ctx context.Context, args ...string) *exec.Cmd {
 			cmd := exec.CommandContext(ctx, os.Args[0], args...)
 			cmd.Env = append(os.Environ(), childVar+"="+dir)
@@ -184,7 +184,7 @@ func (l liar) once(why string, d time.Duration) {
 
 // late lets the other host win most of a race, so that this one has something to
 // lie about.
-const late = 100 * time.Millisecond
+const late = 300 * time.Millisecond
 
 // phaseOf is the phase that a name belongs to.
 func phaseOf(name string) string {
@@ -379,7 +379,7 @@ func TestBroken(t *testing.T) {
 func TestStaleStat(t *testing.T) {
 	a, b := both(t, t.TempDir(), lie("stale stat"), func(c *fstest.Config) { c.Only = []string{"delays"} })
 	for _, o := range []outcome{a, b} {
-		if o.err != nil || !o.rep.Pass || !slices.Contains(o.rep.Phases[0].Evidence, "b doesn't see a new file by stat of a within 1s") {
+		if o.err != nil || !o.rep.Pass || !slices.Contains(o.rep.Phases[0].Evidence, "b doesn't see a new file by stat of a within 4s") {
 			t.Errorf("got %+v, %v", o.rep, o.err)
 		}
 	}

@@ -10,7 +10,10 @@ import (
 	"fencepost/spool/vfs"
 )
 
-const lockPoll = 10 * time.Millisecond
+const (
+	lockPoll = 10 * time.Millisecond
+	inside   = 2 * time.Millisecond // how long a lock is kept when both fight for it
+)
 
 // refused checks that a lock that the other side holds isn't given to this one.
 func (p *pair) refused(name string) error {
@@ -131,6 +134,7 @@ func (p *pair) hammer(ctx context.Context) (turns [2]int, err error) {
 		}
 		err = p.FS.Mkdir(p.at("inside"))
 		if err == nil {
+			time.Sleep(inside) // so that another one who is in is met
 			err = p.FS.Rmdir(p.at("inside"))
 		}
 		if err := errors.Join(err, lock.Unlock()); errors.Is(err, syscall.EEXIST) {
