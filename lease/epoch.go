@@ -75,9 +75,6 @@ func (f files) newEpoch(ctx context.Context, owner string, id Identity, floor ui
 			return n, nil
 		}
 		floor = n
-		if isErr(err, syscall.EEXIST) && drill.Broken(f.env, drill.EpochAdopt) {
-			return n, nil
-		}
 		if isErr(err, syscall.EEXIST) {
 			continue
 		}
@@ -118,7 +115,7 @@ func (f files) highest(ctx context.Context, owner string) (top uint64, err error
 // on disk before the next is begun.
 func (f files) makeEpoch(owner string, n uint64, id Identity) error {
 	dir := path.Join(spool.EpochsDir(owner), strconv.FormatUint(n, 10))
-	if err := f.fs.Mkdir(dir); err != nil {
+	if err := f.fs.Mkdir(dir); err != nil && !(isErr(err, syscall.EEXIST) && drill.Broken(f.env, drill.EpochAdopt)) {
 		return err
 	}
 	data := encode(origin{MachineID: id.MachineID, BootID: id.BootID, PID: id.PID, Version: id.Version, At: f.env.Wall().UTC()})
@@ -128,8 +125,13 @@ func (f files) makeEpoch(owner string, n uint64, id Identity) error {
 	if err := f.fs.Sync(spool.EpochsDir(owner), dir); err != nil {
 		return err
 	}
-	for _, base := range epochBases {
-		if err := f.fs.Mkdir(spool.EpochDir(base, owner, n)); err != nil {
+	bases := epochBases
+	if drill.Broken(f.env, drill.DraftsFirst) {
+		bases = []string{epochBases[2], epochBases[1], epochBases[0]}
+	}
+	for _, base := range bases {
+		err := f.fs.Mkdir(spool.EpochDir(base, owner, n))
+		if err != nil && !(isErr(err, syscall.EEXIST) && drill.Broken(f.env, drill.EpochAdopt)) {
 			return err
 		}
 		if err := f.fs.Sync(path.Join(base, owner)); err != nil {

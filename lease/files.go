@@ -71,13 +71,13 @@ func notThere(err error) bool { return isErr(err, syscall.ENOENT, syscall.ESTALE
 
 // has lists the parent of name afresh. A parent that isn't there is an error.
 func has(fs vfs.FS, name string) (bool, error) {
-	names, err := fs.List(path.Dir(name))
+	names, err := vfs.ListAfresh(fs, path.Dir(name))
 	return slices.Contains(names, path.Base(name)), err
 }
 
 // names lists dir; a directory that isn't there is empty.
 func names(fs vfs.FS, dir string) ([]string, error) {
-	got, err := fs.List(dir)
+	got, err := vfs.ListAfresh(fs, dir)
 	if notThere(err) {
 		return nil, nil
 	}

@@ -54,20 +54,12 @@ func (s *Spool) has(name string) (present, dirGone bool, err error) {
 	return slices.Contains(names, path.Base(name)), false, err
 }
 
-// list lists dir afresh. That the directory itself isn't there may come out of
-// a client's cache, for a minute after somebody else has made it: so its parent
-// is listed, which makes the client ask, and if it is there it is listed again.
+// list lists dir afresh, though a client's cache may say that it isn't there.
 func (s *Spool) list(dir string) ([]string, error) {
-	names, err := s.FS.List(dir)
-	if !isErr(err, syscall.ENOENT) || dir == "." || drill.Broken(s.Env, drill.StaleBucket) {
-		return names, err
+	if drill.Broken(s.Env, drill.StaleBucket) {
+		return s.FS.List(dir)
 	}
-	siblings, perr := s.FS.List(path.Dir(dir))
-	if perr != nil || !slices.Contains(siblings, path.Base(dir)) {
-		return nil, err
-	}
-	drill.Reached(s.Env, drill.StaleDir)
-	return s.FS.List(dir)
+	return vfs.ListAfresh(s.FS, dir)
 }
 
 // moveToToken renames from to a name that holds a token, so that whoever finds

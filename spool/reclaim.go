@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	"fencepost/spool/env/drill"
 )
@@ -91,6 +92,10 @@ func (r *reclaim) run(made bool) error {
 	// Moving drafts forward waits for nothing; dropping them waits for both.
 	drop := claimsGone && sealedGone && made
 	draftsGone, derr := r.drain(DirDrafts, claimsGone && sealedGone, func(name string) error { return r.draft(name, drop) })
+	if drill.Broken(r.in.Env, drill.ReclaimOnePass) {
+		_, _ = r.in.rmdirEmpty(r.dir(DirSealed))
+		_, _ = r.in.rmdirEmpty(r.dir(DirClaims))
+	}
 	r.did.Gone = claimsGone && sealedGone && draftsGone
 	return errors.Join(cerr, serr, derr)
 }
@@ -115,8 +120,8 @@ func (r *reclaim) drain(base string, rmdir bool, each func(name string) error) (
 		if failed != nil || !rmdir {
 			return false, failed
 		}
-		if drill.Broken(r.in.Env, drill.ReclaimOnePass) {
-			_, _ = r.in.rmdirEmpty(dir)
+		if drill.Broken(r.in.Env, drill.ReclaimOnePass) && base != DirDrafts {
+			_ = r.in.Env.Sleep(noContext, 200*time.Millisecond)
 			return true, nil
 		}
 		gone, err := r.in.rmdirEmpty(dir)
@@ -263,6 +268,7 @@ func (in *Instance) rollForward(draft string, n Name) error {
 	}
 	if drill.Broken(in.Env, drill.AcceptDropDraft) {
 		if gate, err := in.FS.Identify(GatePath(n.ID)); err != nil || gate != id {
+			_ = in.Env.Sleep(noContext, 300*time.Millisecond) // between a look and an act anything may happen
 			return in.removeName(draft)
 		}
 	}

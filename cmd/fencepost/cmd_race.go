@@ -17,6 +17,7 @@ import (
 
 	"fencepost/cmd/fencepost/race"
 	"fencepost/cmd/fencepost/race/history"
+	"fencepost/spool/env/drill"
 )
 
 // raceFlags are race's.
@@ -25,7 +26,7 @@ type raceFlags struct {
 	hosts, jobs, workers                      int
 	budget, shrinkTime                        time.Duration
 	keepGoing                                 int
-	shrink, compare                           bool
+	shrink, compare, selfTest                 bool
 	events, html                              string
 }
 
@@ -56,6 +57,7 @@ func newRaceCmd(g *globals) *cobra.Command {
 	fs.DurationVar(&f.budget, "time", 0, "stop after so much time (default: when all seeds are done)")
 	fs.StringVar(&f.protocol, "protocol", d.Protocol, "fencepost, or legacy: see a file, take it")
 	fs.BoolVar(&f.compare, "compare", false, "run both protocols on the same seeds")
+	fs.BoolVar(&f.selfTest, "self-test", false, "look for each seeded bug, to prove that bugs are found")
 	fs.StringVar(&f.bugs, "bug", "", "switch on seeded bugs; list shows them")
 	fs.IntVar(&f.keepGoing, "keep-going", 0, "go on after up to so many violations, and list them")
 	fs.StringVar(&f.events, "events", "", "write what happened to `FILE`, one JSON object a line (of one run)")
@@ -80,6 +82,9 @@ func (f *raceFlags) run(g *globals, cmd *cobra.Command) error {
 	defer debug.SetGCPercent(debug.SetGCPercent(400))
 	ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt)
 	defer stop()
+	if f.selfTest {
+		return f.runSelfTest(ctx, g)
+	}
 	c, err := f.campaign(g, cmd)
 	if err != nil {
 		return err
@@ -243,5 +248,34 @@ func indent(s string) string {
 func (f *raceFlags) write(g *globals, res *race.Result) error {
 	_ = history.Event{}
 	_ = context.Background
+	return nil
+}
+
+// bugTime is how long a seeded bug is looked for.
+const bugTime = time.Minute
+
+// runSelfTest looks for each seeded bug: a simulator that finds none of them
+// would find none of ours either.
+func (f *raceFlags) runSelfTest(ctx context.Context, g *globals) error {
+	budget := bugTime
+	if f.budget > 0 {
+		budget = f.budget
+	}
+	missed := 0
+	for _, b := range drill.Bugs() {
+		if b.Layer || f.bugs != "" && !strings.Contains(","+f.bugs+",", ","+string(b.Bug)+",") {
+			continue
+		}
+		c := race.Search(ctx, b, f.workers, budget)
+		if c.Result == nil {
+			missed++
+			fmt.Fprintf(g.stdout, "%-20s MISSED after %d seeds, %.1f s\n", b.Bug, c.Seeds, c.Took.Seconds())
+			continue
+		}
+		fmt.Fprintf(g.stdout, "%-20s found by seed %d after %.1f s: %s\n", b.Bug, c.Result.Options.Seed, c.Took.Seconds(), firstLine(c.Result.Violation.String()))
+	}
+	if missed > 0 {
+		return &exitError{code: race.ExitUnknown, err: fmt.Errorf("%d seeded bugs were not found", missed)}
+	}
 	return nil
 }

@@ -158,15 +158,16 @@ func (r *run) rogues(lane *simenv.Lane) {
 	p.SetFS(client.FS(p))
 	r.rogue = p
 	dir := []string{layoutJSON, layoutXML}[lane.Pick(2)]
+	all := lane.Chance(1, 2) // or it knows a canary when it sees one
 	p.Go("take", func() {
-		for range 40 {
-			names, err := p.FS().List(dir)
+		for taken := 0; taken < 3; {
+			names, _ := p.FS().List(dir)
 			for _, name := range names {
-				if err == nil && p.FS().Remove(dir+"/"+name) == nil {
-					return
+				if _, ok := parsePlace(dir + "/" + name); (ok || all) && p.FS().Remove(dir+"/"+name) == nil {
+					taken++
 				}
 			}
-			_ = p.Sleep(noContext(), 100*time.Millisecond)
+			_ = p.Sleep(noContext(), 20*time.Millisecond)
 		}
 	})
 }

@@ -42,7 +42,7 @@ func explainEvent(e history.Event, job string) string {
 		}
 		return "FAULT " + e.Op + ": " + words
 	case "effect":
-		if !concerns && !epochName(e.From) && !epochName(e.To) || strings.Contains(e.From+e.To, "/journal/") {
+		if (!concerns || dullName(e)) && !epochName(e.From) && !epochName(e.To) {
 			return ""
 		}
 		line := e.Op + " " + e.From
@@ -71,6 +71,21 @@ func explainEvent(e history.Event, job string) string {
 		}
 	}
 	return ""
+}
+
+// dullName: it happens all the time, and says nothing about a job.
+func dullName(e history.Event) bool {
+	top, rest, _ := strings.Cut(e.To, "/")
+	if e.To == "" {
+		top, rest, _ = strings.Cut(e.From, "/")
+	}
+	switch top {
+	case "hosts":
+		return !strings.Contains(rest, "/fenced/")
+	case "intruders", "roster":
+		return true
+	}
+	return e.Job == "" && strings.HasPrefix(e.Op, "cluster ")
 }
 
 // epochName: a directory of an instance itself.

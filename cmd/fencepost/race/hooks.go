@@ -188,6 +188,9 @@ func (r *run) onEffect(e *nfssim.Effect) {
 		r.recordEffect(e)
 	}
 	r.oracle.effect(c)
+	if r.copyIn != "" && e.Op == opRename && r.chaos {
+		r.copyOf(e.To)
+	}
 	h := r.hostOf(c.proc)
 	if h == nil || e.Call == nil || h.proc != c.proc || c.proc.Dead() {
 		return

@@ -73,7 +73,9 @@ func (h *host) start() {
 	p := h.machine.Start(fmt.Sprintf("%s/%d", h.label, h.starts))
 	h.proc = p
 	r.byProc[p] = h
-	p.SetFS(h.client.FS(p))
+	fs := h.client.FS(p)
+	fs.NoFsync = r.bugs[drill.NoFsync]
+	p.SetFS(fs)
 	e := environment{p, r}
 	ctx, cancel := context.WithCancel(context.Background())
 	h.cancel = cancel
@@ -94,7 +96,7 @@ func (h *host) config(e environment) node.Config {
 	return node.Config{Env: e, Spool: sp, Identity: id, Heartbeat: heartbeat, TTL: ttl,
 		Stages:  []spool.Stage{spool.Ingest, spool.Translate, spool.Submit},
 		Workers: 2, Poll: poll, MaxPoll: maxPoll, ClaimMax: claimMax, SealMax: sealMax, Grace: grace, AuditEvery: auditEvery,
-		Convert: codec.Translate, Cluster: r.clusterOf(h, e, sp.NamePrefix()), Submit: r.submitOptions(), Tee: h.tee}
+		Convert: codec.Translate, Cluster: r.clusterOf(h, e, sp.NamePrefix()), Submit: r.submitOptions(), Tee: h.tee, Warn: h.warn}
 }
 
 // tee sees the journal's events: they are counted, and never believed.
@@ -122,6 +124,21 @@ func (h *host) exited(p *simenv.Proc, err error) {
 	default:
 		h.restart(time.Second)
 	}
+}
+
+// warn is what would be in the program's log.
+func (h *host) warn(event string, kv ...any) {
+	h.r.seen["log "+event]++
+	if h.r.opt.Record {
+		h.r.note(h, "log", fmt.Sprint(append([]any{"log: " + event + ":"}, spaced(kv)...)...))
+	}
+}
+
+func spaced(kv []any) (out []any) {
+	for _, v := range kv {
+		out = append(out, " ", v)
+	}
+	return out
 }
 
 func (h *host) restart(after time.Duration) {

@@ -37,7 +37,7 @@ func newPlan(lane *simenv.Lane, opt Options) plan {
 	p.most = []int{2, 1, 3, 5, 8}[lane.Pick(5)]
 	p.chaos = []time.Duration{8 * time.Second, 5 * time.Second, 12 * time.Second}[lane.Pick(3)]
 	p.version = []string{"4.2", "4.2", "4.1", "4.0", "3"}[lane.Pick(5)]
-	p.mount = int(lane.Pick(4))
+	p.mount = int(lane.Pick(5))
 	p.caps = []submit.Caps{
 		{Hold: true, List: true, Past: true},
 		{Hold: true, List: true, Past: true},
@@ -66,6 +66,8 @@ func (r *run) mountOptions(i int) nfssim.MountOptions {
 		return nfssim.MountOptions{LookupCache: "pos"}
 	case 2: // long caches
 		return nfssim.MountOptions{ACRegMax: 60 * time.Second, ACDirMax: 60 * time.Second, ACRegMin: 30 * time.Second, ACDirMin: 30 * time.Second}
+	case 4: // locks that each host has for itself, where that can be: nothing may rest on them
+		return nfssim.MountOptions{NoLock: true}
 	case 3:
 		if i%2 == 1 {
 			return nfssim.MountOptions{ACRegMax: 60 * time.Second, ACDirMax: 60 * time.Second}

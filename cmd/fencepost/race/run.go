@@ -14,6 +14,7 @@ import (
 	"fencepost/spool/env/drill"
 	"fencepost/spool/env/simenv"
 	"fencepost/spool/vfs/nfssim"
+	"fencepost/submit"
 	"fencepost/submit/clustersim"
 )
 
@@ -32,9 +33,10 @@ type run struct {
 	oracle *oracle
 	bugs   map[drill.Bug]bool
 
-	chaos   bool // faults may happen
-	full    bool // the server is out of space
-	faulted int  // how many did, at calls
+	chaos   bool   // faults may happen
+	full    bool   // the server is out of space
+	copyIn  string // the directory in which the next file is copied
+	faulted int    // how many did, at calls
 	// troubled is until when some fault other than a clock's lasts.
 	troubled time.Duration
 	faults   Counts
@@ -93,6 +95,10 @@ func (r *run) setUp() {
 			if _, err := lease.Enroll(context.Background(), admin, lease.Member{Host: hostName(i), MachineID: "machine-" + hostName(i), By: "race"}); err != nil {
 				panic(err)
 			}
+		}
+		// Else a host that is configured for another cluster might be first.
+		if _, err := submit.MakePin(admin, "race", map[string]string{"backend": "sim", "name": "one"}); err != nil {
+			panic(err)
 		}
 	})
 	r.w.Run(0)
@@ -273,6 +279,7 @@ func (r *run) state(id string) string {
 			fmt.Fprintf(&b, "  cluster %s %s %s\n", j.ID, j.State, j.Token)
 		}
 	}
+	b.WriteString(r.srv.Locks())
 	return b.String()
 }
 

@@ -1,6 +1,7 @@
 package race
 
 import (
+	"strings"
 	"time"
 
 	"fencepost/spool"
@@ -156,24 +157,32 @@ func (r *run) restarts(lane *simenv.Lane) {
 	}
 }
 
-// copies is somebody's cp in a stage's directory: a second file of a job.
+// copies has somebody make a copy of the next file that waits in a stage's
+// directory: a second file of a job.
 func (r *run) copies(lane *simenv.Lane) {
 	dir := []string{layoutJSON, layoutXML}[lane.Pick(2)]
-	names, _ := r.srv.ReadDir(dir)
-	for _, name := range names {
-		p, ok := parsePlace(dir + "/" + name)
-		j := r.oracle.jobs[p.name.ID]
-		if !ok || j == nil || p.name.Gen > 0 || !r.happens(Copied, nil, "cp "+dir+"/"+name, 0) {
-			continue
-		}
-		j.copied = true
-		p.name.Gen = 90
-		fs := r.srv.Direct()
-		if data, _, err := fs.Read(dir+"/"+name, 1<<20); err == nil {
-			_, _ = fs.Create(dir+"/"+spool.FormatEntry(p.name), data)
-		}
+	if r.plan.on[Copied] {
+		r.copyIn = dir
+	}
+}
+
+// copyOf copies a file that has just come.
+func (r *run) copyOf(path string) {
+	dir, name, _ := strings.Cut(path, "/")
+	p, ok := parsePlace(path)
+	j := r.oracle.jobs[p.name.ID]
+	if dir != r.copyIn || !ok || j == nil || j.gate == 0 || !r.happens(Copied, nil, "cp "+path, 0) {
 		return
 	}
+	r.copyIn = ""
+	j.copied = true
+	p.name.Gen += 90
+	fs := r.srv.Direct()
+	r.srv.SetFull(false)
+	if data, _, err := fs.Read(dir+"/"+name, 1<<20); err == nil {
+		_, _ = fs.Create(dir+"/"+spool.FormatEntry(p.name), data)
+	}
+	r.srv.SetFull(r.full)
 }
 
 // heal ends all faults. What is on its way still lands.

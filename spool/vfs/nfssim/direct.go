@@ -364,3 +364,15 @@ func (f *directFile) Close() error {
 	}
 	return nil
 }
+
+// Locks lists the locks that the server has given out: file, whose, and since
+// when it has heard nothing of that client.
+func (s *Server) Locks() string {
+	var b strings.Builder
+	for _, st := range s.states {
+		for _, g := range st.grants {
+			fmt.Fprintf(&b, "lock of file %d: %s held=%v given=%v unclaimed=%v silent for %v\n", g.node.ino, st.id, g.held, g.given, g.unclaimed, s.silence(st))
+		}
+	}
+	return b.String()
+}

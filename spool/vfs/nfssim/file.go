@@ -181,6 +181,7 @@ func (c *Client) close(k *Call, f *file) syscall.Errno {
 	if f.grant != nil {
 		c.unlock(k, f)
 	}
+	c.localUnlock(f)
 	if silly := c.closed(f); silly != nil {
 		c.removeNow(k, opRemove, *silly)
 	}

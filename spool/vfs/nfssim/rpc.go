@@ -159,6 +159,8 @@ func (r *rpc) arrived() {
 	case r.fate.DropRequest:
 		s.w.After(reconnect, r.resend)
 		return
+	case r.boots != c.boots && r.op == opLock:
+		return // of a client that the server has forgotten: its machine crashed
 	}
 	if !r.executed || !s.remembers(r) {
 		if r.boots == c.boots && !c.cut {
