@@ -153,7 +153,7 @@ func (x exec) changed(op string, n *node, from, to *component, replaced *node) {
 	if q.to != nil && q.to != q.dir {
 		a.toBefore, a.toNow = x.s.touch(q.to)
 	}
-	x.mix(n, q.name.hash)
+	x.mix(n, q.name.hash^q.toName.hash<<1)
 	if x.s.OnEffect == nil {
 		return
 	}

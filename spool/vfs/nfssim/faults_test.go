@@ -41,6 +41,7 @@ func TestFates(t *testing.T) {
 		{"lost, 3 with memory", nfssim.Options{Version: "3", ReplyMemory: time.Minute}, lost, false, nil},
 		{"lost, 3 with a short memory", nfssim.Options{Version: "3", ReplyMemory: time.Millisecond}, lost, false, syscall.ENOENT},
 		{"lost and forgotten", nfssim.Options{}, nfssim.Fate{LoseReply: true, ForgetReply: true}, false, syscall.ENOENT},
+		{"lost and forgotten, 3", nfssim.Options{Version: "3", ReplyMemory: time.Minute}, nfssim.Fate{LoseReply: true, ForgetReply: true}, false, syscall.ENOENT},
 		{"lost, restart", nfssim.Options{}, lost, true, syscall.ENOENT},
 		{"dropped", nfssim.Options{}, nfssim.Fate{DropRequest: true}, false, nil},
 		{"late", nfssim.Options{}, nfssim.Fate{Stall: time.Minute}, false, nil},
@@ -60,6 +61,61 @@ func TestFates(t *testing.T) {
 			t.Errorf("%s: got %v, %v, want %v", c.what, k.ended, k.err, c.want)
 		}
 		m.has(".", "y")
+	}
+}
+
+// TestCutOnTheWay: what is on its way when the network is cut is lost, the
+// request or the reply; it is sent again after the join.
+func TestCutOnTheWay(t *testing.T) {
+	for _, c := range []struct {
+		what    string
+		version string
+		fate    nfssim.Fate
+		names   string // while cut
+		want    error
+	}{
+		{"the request", "", nfssim.Fate{Out: 2 * time.Second}, "x", nil},
+		{"the reply", "", nfssim.Fate{Back: 2 * time.Second}, "y", nil},
+		{"the reply, 4.0", "4.0", nfssim.Fate{Back: 2 * time.Second}, "y", syscall.ENOENT},
+	} {
+		m := newModel(t, nfssim.Options{Version: c.version}, nfssim.MountOptions{})
+		m.a.must(create("x"))
+		m.once("rename", c.fate)
+		k := m.a.begin(rename("x", "y"))
+		m.pass(time.Second)
+		m.a.c.Cut()
+		m.pass(time.Minute)
+		m.has(".", c.names)
+		if k.ended {
+			t.Errorf("%s: an answer while cut off", c.what)
+		}
+		m.a.c.Join()
+		if !k.within(time.Minute) || !errors.Is(k.err, c.want) {
+			t.Errorf("%s: got %v, want %v", c.what, k.err, c.want)
+		}
+		m.has(".", "y")
+	}
+}
+
+// TestSessionLost: the memory of replies goes with the lease.
+func TestSessionLost(t *testing.T) {
+	for _, wanted := range []bool{false, true} {
+		m := newModel(t, nfssim.Options{Lease: lease}, nfssim.MountOptions{})
+		m.a.must(create("x"), take)
+		m.once("rename", nfssim.Fate{Back: 2 * time.Second})
+		k := m.a.begin(rename("x", "y"))
+		m.pass(time.Second)
+		m.a.c.Cut()
+		m.pass(lease)
+		var want error
+		if wanted {
+			want = syscall.ENOENT
+			m.b.must(take)
+		}
+		m.a.c.Join()
+		if !k.within(time.Minute) || !errors.Is(k.err, want) {
+			t.Errorf("somebody wanted the lock: %v: got %v, want %v", wanted, k.err, want)
+		}
 	}
 }
 
@@ -86,6 +142,17 @@ func TestLateCalls(t *testing.T) {
 	m.a.must(create("x"))
 	m.s.OnCall = func(k *nfssim.Call) { k.Proc.Kill() }
 	m.a.begin(rename("x", "y"))
+	m.pass(time.Minute)
+	m.has(".", "x")
+
+	// Not even what was lost before.
+	m = newModel(t, nfssim.Options{}, nfssim.MountOptions{})
+	m.a.must(create("x"))
+	m.once("rename", nfssim.Fate{DropRequest: true})
+	m.a.begin(rename("x", "y"))
+	m.pass(time.Millisecond)
+	m.a.p.Kill()
+	m.a.c.Crash()
 	m.pass(time.Minute)
 	m.has(".", "x")
 
@@ -172,6 +239,42 @@ func TestUnsynced(t *testing.T) {
 	}
 }
 
+// TestFailedInBackground: what the kernel couldn't store is told at the next
+// sync.
+func TestFailedInBackground(t *testing.T) {
+	m := newModel(t, nfssim.Options{}, nfssim.MountOptions{})
+	var l vfs.Log
+	m.a.must(func(fs vfs.FS) (err error) { l, err = fs.OpenLog("log"); return err },
+		func(vfs.FS) error { return l.Append([]byte("one")) })
+	m.s.SetFull(true)
+	m.a.must(rename("log", "log2")) // stores what was written, first
+	m.s.SetFull(false)
+	m.a.want("sync", syscall.ENOSPC, func(vfs.FS) error { return l.Sync() })
+	m.a.must(func(vfs.FS) error { return l.Sync() })
+}
+
+// TestAppend: the end of a log is where the last append left it, also while
+// that isn't stored and the server knows of a shorter file.
+func TestAppend(t *testing.T) {
+	m := newModel(t, nfssim.Options{}, nfssim.MountOptions{})
+	m.a.must(func(fs vfs.FS) error {
+		l, err := fs.OpenLog("log")
+		if err != nil {
+			return err
+		}
+		for _, text := range []string{"one ", "two "} {
+			err = errors.Join(err, l.Append([]byte(text)))
+			_, ierr := fs.Identify("log")
+			err = errors.Join(err, ierr)
+		}
+		err = errors.Join(err, l.Sync(), l.Append([]byte("three ")), l.Sync(), l.Append([]byte("four")))
+		return errors.Join(err, l.Close())
+	})
+	if got := m.contents("log"); got != "one two three four" {
+		t.Errorf("got %q", got)
+	}
+}
+
 // TestUnstable: data that the server lost before the commit is sent again by
 // the client, if it is still there.
 func TestUnstable(t *testing.T) {
@@ -198,6 +301,28 @@ func TestUnstable(t *testing.T) {
 		case !crash && (!k.ended || k.err != nil || m.contents("abcd") != "abcd" || writes != 4):
 			t.Errorf("ended %v, %v, %q after %d writes", k.ended, k.err, m.contents("abcd"), writes)
 		}
+	}
+}
+
+// TestUnstableRewrite: what was stable is there again.
+func TestUnstableRewrite(t *testing.T) {
+	m := newModel(t, nfssim.Options{}, nfssim.MountOptions{WriteSize: 2})
+	var r vfs.Record
+	m.a.must(func(fs vfs.FS) (err error) { r, err = fs.OpenRecord("r"); return err },
+		func(vfs.FS) error { return r.Write([]byte("aaaa")) })
+	m.s.OnEffect = func(e *nfssim.Effect) {
+		e.Call.Proc.Kill()
+		m.a.c.Crash()
+		m.w.After(time.Second, m.s.Restart)
+	}
+	m.a.begin(func(vfs.FS) error { return r.Write([]byte("bbbb")) })
+	m.pass(time.Millisecond)
+	if got := m.contents("r"); got != "bbaa" {
+		t.Errorf("before the restart: %q", got)
+	}
+	m.pass(time.Minute)
+	if got := m.contents("r"); got != "aaaa" {
+		t.Errorf("after it: %q", got)
 	}
 }
 
@@ -293,6 +418,20 @@ func TestQuietLoop(t *testing.T) {
 		t.Error("time stood still")
 	}
 	m.a.p.Kill()
+}
+
+// TestHashHasEffects: runs that differ in names alone have different hashes.
+func TestHashHasEffects(t *testing.T) {
+	hashes := map[uint64]bool{}
+	calls := []func(vfs.FS) error{mkdir("d"), mkdir("e"), rename("x", "d"), rename("x", "e"), link("x", "d"), create("d"), create("e")}
+	for _, f := range calls {
+		m := newModel(t, nfssim.Options{}, nfssim.MountOptions{})
+		m.a.must(create("x"), f)
+		hashes[m.w.Hash()] = true
+	}
+	if len(hashes) != len(calls) {
+		t.Errorf("%d hashes of %d runs", len(hashes), len(calls))
+	}
 }
 
 // TestSameSeedSameRun: the hash of a run with all that may go wrong is the same

@@ -1,12 +1,14 @@
 package nfssim_test
 
 import (
+	"errors"
 	"syscall"
 	"testing"
 	"time"
 
 	"fencepost/spool/vfs"
 	"fencepost/spool/vfs/nfssim"
+	"golang.org/x/sys/unix"
 )
 
 const lease = 10 * time.Second
@@ -58,6 +60,22 @@ func TestWhoHasTheLock(t *testing.T) {
 		c.happens(m)
 		m.pass(c.after)
 		m.b.want(c.what, c.want, take)
+	}
+}
+
+// TestShortGrace: who wasn't there in the grace has lost its lock, though its
+// lease isn't over.
+func TestShortGrace(t *testing.T) {
+	for cut, want := range map[bool]error{false: vfs.ErrLocked, true: nil} {
+		m := newModel(t, nfssim.Options{Lease: lease, Grace: 3 * time.Second}, nfssim.MountOptions{})
+		m.a.must(take)
+		if cut {
+			m.a.c.Cut()
+		}
+		m.s.Restart()
+		m.pass(4 * time.Second)
+		m.a.c.Join()
+		m.b.want("lock", want, take)
 	}
 }
 
@@ -120,6 +138,70 @@ func TestLockLostInRecord(t *testing.T) {
 	m.a.must(func(vfs.FS) error { return r.Close() })
 	m.pass(time.Second)
 	m.b.must(take2("record"))
+}
+
+// TestSharedLocks: of a file they go together, and one descriptor may change its
+// own.
+func TestSharedLocks(t *testing.T) {
+	m := newModel(t, nfssim.Options{Lease: lease}, nfssim.MountOptions{})
+	m.a.must(create("lock"))
+	ya, yb := m.a.c.Sys(m.a.p), m.b.c.Sys(m.b.p)
+	var fa, fb int
+	flock := func(y *nfssim.Sys, fd *int, how int) func(vfs.FS) error {
+		return func(vfs.FS) error { return y.Flock(*fd, how|unix.LOCK_NB) }
+	}
+	m.a.must(func(vfs.FS) (err error) { fa, err = ya.Open("lock", unix.O_RDWR); return err }, flock(ya, &fa, unix.LOCK_SH))
+	m.b.must(func(vfs.FS) (err error) { fb, err = yb.Open("lock", unix.O_RDWR); return err }, flock(yb, &fb, unix.LOCK_SH))
+	m.a.want("exclusive beside a shared one", syscall.EAGAIN, flock(ya, &fa, unix.LOCK_EX))
+	m.b.must(flock(yb, &fb, unix.LOCK_UN))
+	m.a.must(flock(ya, &fa, unix.LOCK_EX))
+	m.b.want("shared beside an exclusive one", syscall.EAGAIN, flock(yb, &fb, unix.LOCK_SH))
+
+	// Without LOCK_NB it waits.
+	k := m.b.begin(func(vfs.FS) error { return yb.Flock(fb, unix.LOCK_EX) })
+	m.pass(time.Minute)
+	if k.ended {
+		t.Errorf("it didn't wait: %v", k.err)
+	}
+	m.a.must(func(vfs.FS) error { return ya.Close(fa) })
+	if !k.within(time.Minute) || k.err != nil {
+		t.Errorf("after the close: %v, %v", k.ended, k.err)
+	}
+}
+
+// TestReadThroughLostLock: what isn't cached can't be read by it any more.
+func TestReadThroughLostLock(t *testing.T) {
+	m := newModel(t, nfssim.Options{Lease: lease}, nfssim.MountOptions{})
+	m.b.must(create("lock"))
+	y := m.a.c.Sys(m.a.p)
+	var fd int
+	m.a.must(func(vfs.FS) (err error) { fd, err = y.Open("lock", unix.O_RDWR); return err },
+		func(vfs.FS) error { return y.Flock(fd, unix.LOCK_EX|unix.LOCK_NB) })
+	m.a.c.Cut()
+	m.pass(lease)
+	m.b.must(take)
+	m.a.c.Join()
+	m.a.want("read", syscall.EIO, func(vfs.FS) error { _, err := y.Read(fd, 10); return err })
+}
+
+// TestLateLockWithoutLease: a lock that lands for a client without a lease is
+// nobody's.
+func TestLateLockWithoutLease(t *testing.T) {
+	m := newModel(t, nfssim.Options{Lease: lease}, nfssim.MountOptions{})
+	m.b.must(create("lock"), create("other"))
+	m.a.must(take2("other"))
+	m.once("lock", nfssim.Fate{Stall: 3 * lease})
+	k := m.a.begin(take)
+	m.pass(time.Second)
+	m.a.c.Cut()
+	m.pass(2 * lease)
+	m.b.must(take2("other")) // so that a's lease ends
+	m.pass(2 * lease)
+	m.b.must(take)
+	m.a.c.Join()
+	if !k.within(time.Minute) || !errors.Is(k.err, vfs.ErrLocked) {
+		t.Errorf("got %v, %v", k.ended, k.err)
+	}
 }
 
 func take2(name string) func(vfs.FS) error {

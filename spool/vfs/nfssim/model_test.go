@@ -186,6 +186,30 @@ func TestAbsentIsStale(t *testing.T) {
 	}
 }
 
+// TestForeignChange: a change of one's own shows that others changed the
+// directory, too.
+func TestForeignChange(t *testing.T) {
+	for _, foreign := range []bool{false, true} {
+		m := newModel(t, nfssim.Options{}, nfssim.MountOptions{})
+		m.a.must(mkdir("d"))
+		m.a.want("missing", syscall.ENOENT, identify("d/x"))
+		if foreign {
+			m.b.must(create("d/x"))
+		}
+		m.a.must(mkdir("d/e"))
+		var sent int
+		m.s.Fate = func(*nfssim.Call) nfssim.Fate { sent++; return nfssim.Fate{} }
+		var want error
+		if !foreign {
+			want = syscall.ENOENT
+		}
+		m.a.want("identify", want, identify("d/x"))
+		if (sent > 0) != foreign {
+			t.Errorf("foreign %v: %d requests", foreign, sent)
+		}
+	}
+}
+
 // TestPresentIsStale: a name that another host took is there for the client:
 // to look at and to link, by its handle, but not to rename.
 func TestPresentIsStale(t *testing.T) {

@@ -196,9 +196,6 @@ func (r *rpc) lost() {
 }
 
 func (r *rpc) answer() {
-	if r.boots != r.c.boots {
-		return
-	}
 	r.answered, r.cuts = true, r.c.cuts
 	if r.op == opLock && r.grant.given {
 		r.c.unlockFor(r.call, r.grant)
