@@ -125,11 +125,7 @@ func (f files) makeEpoch(owner string, n uint64, id Identity) error {
 	if err := f.fs.Sync(spool.EpochsDir(owner), dir); err != nil {
 		return err
 	}
-	bases := epochBases
-	if drill.Broken(f.env, drill.DraftsFirst) {
-		bases = []string{epochBases[2], epochBases[1], epochBases[0]}
-	}
-	for _, base := range bases {
+	for _, base := range epochBases {
 		err := f.fs.Mkdir(spool.EpochDir(base, owner, n))
 		if err != nil && !(isErr(err, syscall.EEXIST) && drill.Broken(f.env, drill.EpochAdopt)) {
 			return err

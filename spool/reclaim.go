@@ -54,7 +54,7 @@ func (in *Instance) Reclaim(o Over, finish Finish) (Reclaimed, error) {
 	if err != nil {
 		return r.did, fmt.Errorf("reclaim %s/%d: %w", o.Host, o.Epoch, err)
 	}
-	if err := r.run(made || drill.Broken(in.Env, drill.RmdirOfNothing)); err != nil {
+	if err := r.run(made); err != nil {
 		return r.did, fmt.Errorf("reclaim %s/%d: %w", o.Host, o.Epoch, err)
 	}
 	return r.did, nil
@@ -121,7 +121,7 @@ func (r *reclaim) drain(base string, rmdir bool, each func(name string) error) (
 			return false, failed
 		}
 		if drill.Broken(r.in.Env, drill.ReclaimOnePass) && base != DirDrafts {
-			_ = r.in.Env.Sleep(noContext, 200*time.Millisecond)
+			_ = r.in.Env.Sleep(noContext, time.Second)
 			return true, nil
 		}
 		gone, err := r.in.rmdirEmpty(dir)
@@ -268,7 +268,7 @@ func (in *Instance) rollForward(draft string, n Name) error {
 	}
 	if drill.Broken(in.Env, drill.AcceptDropDraft) {
 		if gate, err := in.FS.Identify(GatePath(n.ID)); err != nil || gate != id {
-			_ = in.Env.Sleep(noContext, 300*time.Millisecond) // between a look and an act anything may happen
+			_ = in.Env.Sleep(noContext, time.Second) // between a look and an act anything may happen
 			return in.removeName(draft)
 		}
 	}

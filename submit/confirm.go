@@ -88,7 +88,7 @@ func (e *Engine) there(all []*tracked, want func(*tracked) bool) []*tracked {
 			}
 			dirs[dir] = names
 		}
-		if slices.Contains(names, base) {
+		if slices.Contains(names, base) || drill.Broken(e.env, drill.NoThere) {
 			return false
 		}
 		e.untrack(t)
@@ -130,7 +130,7 @@ func (e *Engine) judge(t *tracked, l listing) (action, string) {
 	case Done, Failed:
 		return done, string(j.State) + " at the cluster"
 	case Held:
-		if o, runs := otherRun(t, l); runs && !e.neverRan(t.s.Name.ID, o) {
+		if o, runs := otherRun(t, l); runs && !e.neverRan(t.s.Name.ID, o) && !drill.Broken(e.env, drill.NoOtherCheck) {
 			return park, fmt.Sprintf("another job of this key is %s at the cluster: %s", o.State, o.ID)
 		}
 		t.unheld = 0

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"runtime"
 	"runtime/debug"
 	"strconv"
@@ -29,7 +30,7 @@ type raceFlags struct {
 	budget, shrinkTime                        time.Duration
 	keepGoing                                 int
 	shrink, compare, selfTest                 bool
-	events, html                              string
+	events, html, tapes                       string
 }
 
 func newRaceCmd(g *globals) *cobra.Command {
@@ -60,6 +61,7 @@ func newRaceCmd(g *globals) *cobra.Command {
 	fs.StringVar(&f.protocol, "protocol", d.Protocol, "fencepost, or legacy: see a file, take it")
 	fs.BoolVar(&f.compare, "compare", false, "run both protocols on the same seeds")
 	fs.BoolVar(&f.selfTest, "self-test", false, "look for each seeded bug, to prove that bugs are found")
+	fs.StringVar(&f.tapes, "tapes", "", "with --self-test: write the shrunk tape of each bug to a file in `DIR`")
 	fs.StringVar(&f.bugs, "bug", "", "switch on seeded bugs; list shows them")
 	fs.IntVar(&f.keepGoing, "keep-going", 0, "go on after up to so many violations, and list them")
 	fs.StringVar(&f.events, "events", "", "write what happened to `FILE`, one JSON object a line (of one run)")
@@ -304,6 +306,13 @@ func (f *raceFlags) runSelfTest(ctx context.Context, g *globals) error {
 			continue
 		}
 		fmt.Fprintf(g.stdout, "%-20s found by seed %d after %.1f s: %s\n", b.Bug, c.Result.Options.Seed, c.Took.Seconds(), firstLine(c.Result.Violation.String()))
+		if f.tapes != "" {
+			small := race.Shrink(c.Result, f.shrinkTime)
+			name := filepath.Join(f.tapes, string(b.Bug)+".tape")
+			if err := toFile(name, func(w io.Writer) error { return race.WriteTape(w, small) }); err != nil {
+				return err
+			}
+		}
 	}
 	if missed > 0 {
 		return &exitError{code: race.ExitUnknown, err: fmt.Errorf("%d seeded bugs were not found", missed)}

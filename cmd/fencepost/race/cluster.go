@@ -59,6 +59,9 @@ func (r *run) link(job, id string) {
 
 // clusterActs checks what is asked of the cluster, when it is about to do it.
 func (r *run) clusterActs(c clustersim.Call) {
+	if c.Op == clustersim.OpList {
+		r.listed[c.Host] = r.sim.Stats.Crashes
+	}
 	if c.Op != clustersim.OpRelease && c.Op != clustersim.OpCancel {
 		return
 	}
@@ -67,7 +70,7 @@ func (r *run) clusterActs(c clustersim.Call) {
 			continue
 		}
 		if id := j.Name[len(j.Name)-idLength:]; c.Op == clustersim.OpRelease {
-			r.oracle.released(id, j.ID, j.Token)
+			r.oracle.released(id, j.ID, j.Token, r.listed[c.Host] != r.sim.Stats.Crashes)
 		} else {
 			r.oracle.cancelled(id, j.ID, j.Token)
 		}
@@ -97,7 +100,11 @@ func (r *run) clusterFate(c clustersim.Call) clustersim.Verdict {
 		return clustersim.Verdict{}
 	}
 	r.recordCall2(h, c)
-	mode := h.cluster.Rare(1, max(r.plan.rate/12, 3), clusterModes)
+	rate := max(r.plan.rate/12, 3)
+	if r.opt.Where != "" && !r.meant("cluster "+c.Op) {
+		rate = 1 << 30
+	}
+	mode := h.cluster.Rare(1, rate, clusterModes)
 	d := r.pause(h.cluster)
 	if !r.chaos || r.faulted >= r.plan.most || mode == clusterFine {
 		return clustersim.Verdict{}

@@ -49,7 +49,13 @@ const dull = 25
 // chance decides, at a call, for one of n modes, 0 being none.
 func (r *run) chance(lane *simenv.Lane, c *nfssim.Call, n uint32) uint32 {
 	rate := r.plan.rate
-	if !matters(c.From) && !matters(c.To) {
+	switch {
+	case r.opt.Where != "":
+		if !r.meant(c.Op + " " + c.From + " " + c.To) {
+			return 0
+		}
+		rate = often
+	case !matters(c.From) && !matters(c.To):
 		rate *= dull
 	}
 	v := lane.Rare(1, rate, n+1)
@@ -57,6 +63,19 @@ func (r *run) chance(lane *simenv.Lane, c *nfssim.Call, n uint32) uint32 {
 		return 0
 	}
 	return v
+}
+
+// often is the rate of faults at calls that are meant.
+const often = 6
+
+// meant says whether a call is one of those that faults strike.
+func (r *run) meant(call string) bool {
+	for part := range strings.SplitSeq(r.opt.Where, "|") {
+		if strings.Contains(call, part) {
+			return true
+		}
+	}
+	return false
 }
 
 // did counts a fault.

@@ -23,6 +23,8 @@ type Options struct {
 	Faults   []Fault
 	Protocol string
 	Bugs     []drill.Bug
+	// Where are the calls that faults strike, and then often; empty = any.
+	Where string
 
 	// Tape has the decisions; nil: they are drawn, by the seed.
 	Tape []simenv.Entry

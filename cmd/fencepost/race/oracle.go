@@ -335,9 +335,12 @@ func (o *oracle) submitted(id string, document []byte) {
 }
 
 // released: only an id that was decided may be let go.
-func (o *oracle) released(id, clusterID, tok string) {
+//
+// A controller that crashes between a host's look and its act is the gap that
+// only the guard in the job closes: excused says so.
+func (o *oracle) released(id, clusterID, tok string, excused bool) {
 	j := o.jobs[id]
-	if j == nil || slices.Contains(j.sealed, sealedAs{tok, clusterID}) {
+	if j == nil || excused || slices.Contains(j.sealed, sealedAs{tok, clusterID}) {
 		return
 	}
 	o.violate(Safety, "unsealed", id, "job %d was released as %s (%s), which nobody had sealed", j.n, clusterID, tok)
@@ -353,6 +356,17 @@ func (o *oracle) cancelled(id, clusterID, tok string) {
 		t := spool.Token{Spool: o.r.format.SpoolID, Host: p.name.Host, Epoch: p.name.Epoch, Seq: p.name.Seq, Gen: p.name.Gen}
 		if (p.where == atSealed || p.where == atDone) && p.name.Cluster == clusterID && t.String() == tok {
 			o.violate(Safety, "cancelled", id, "job %d was cancelled as %s, which is sealed: %s", j.n, clusterID, p.path)
+		}
+	}
+}
+
+// killed: a job that has a final record, or will have, is cancelled.
+func (o *oracle) killed(clusterID string) {
+	for _, j := range o.order {
+		for _, p := range j.places {
+			if (p.where == atSealed || p.where == atDone) && p.name.Cluster == clusterID {
+				o.violate(Safety, "cancelled", j.id, "job %d was cancelled as %s: %s", j.n, clusterID, p.path)
+			}
 		}
 	}
 }
@@ -414,6 +428,9 @@ func (o *oracle) settled() bool {
 		}
 		if j.gate != 0 && !j.stolen && !slices.ContainsFunc(j.places, place.final) {
 			return false
+		}
+		if j.copied && slices.ContainsFunc(j.places, func(p place) bool { return p.live() && !p.final() }) {
+			return false // both files come to their end
 		}
 	}
 	return true

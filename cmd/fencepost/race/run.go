@@ -42,7 +42,8 @@ type run struct {
 	faults   Counts
 	seen     Counts
 	events   []history.Event
-	cluster  struct{ lied, lagged, crashed bool }
+	cluster  struct{ lied, crashed bool }
+	listed   map[string]int // how often the controller had crashed when a host listed it last
 }
 
 // Run makes one run.
@@ -67,7 +68,7 @@ func newRun(opt Options) *run {
 	tape := opt.tape()
 	w := simenv.New(tape)
 	w.Limit = stepLimit
-	r := &run{opt: opt, w: w, byProc: map[*simenv.Proc]*host{}, bugs: map[drill.Bug]bool{}, faults: Counts{}, seen: Counts{}}
+	r := &run{opt: opt, w: w, byProc: map[*simenv.Proc]*host{}, bugs: map[drill.Bug]bool{}, faults: Counts{}, seen: Counts{}, listed: map[string]int{}}
 	for _, b := range opt.Bugs {
 		r.bugs[b] = true
 	}

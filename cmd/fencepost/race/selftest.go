@@ -21,6 +21,7 @@ type Caught struct {
 func Search(ctx context.Context, b drill.Seeded, workers int, budget time.Duration) Caught {
 	o := Defaults()
 	o.Bugs = append([]drill.Bug{b.Bug}, b.With...)
+	o.Where = b.Where
 	if b.Focus != "" {
 		o.Faults, _ = ParseFaults(b.Focus) // a test parses them all
 	}

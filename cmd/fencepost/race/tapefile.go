@@ -24,6 +24,9 @@ func WriteTape(w io.Writer, res *Result) error {
 	if len(o.Bugs) > 0 {
 		fmt.Fprintf(b, "bugs %s\n", joinBugs(o.Bugs))
 	}
+	if o.Where != "" {
+		fmt.Fprintf(b, "where %s\n", o.Where)
+	}
 	if res.Violation != nil {
 		fmt.Fprintf(b, "violation %s %s\n", res.Violation.Class, res.Violation.Kind)
 	}
@@ -81,6 +84,8 @@ func (t *Tape) line(line string) (err error) {
 		o.Faults, err = ParseFaults(value)
 	case "bugs":
 		o.Bugs, err = ParseBugs(value)
+	case "where":
+		o.Where = value
 	case "violation":
 		t.Violation = value
 	case "hash":

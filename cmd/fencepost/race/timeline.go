@@ -12,23 +12,40 @@ import (
 // timeline plans the faults that come by the clock.
 func (r *run) timeline() {
 	lane := r.w.Tape().Lane("moments")
+	var on []moment
+	for _, m := range moments() {
+		if r.plan.on[m.fault] {
+			on = append(on, m)
+		}
+	}
 	for range r.plan.moments {
 		at := time.Duration(lane.Pick(32)) * r.plan.chaos / 32
-		what := lane.Pick(uint32(len(moments())))
+		what := lane.Pick(uint32(max(len(on), 1)))
+		if len(on) == 0 {
+			continue
+		}
 		r.w.After(at, func() {
 			if r.chaos {
-				moments()[what](r, lane)
+				on[what].strike(r, lane)
 			}
 		})
 	}
 }
 
-// moments are the faults by the clock; a tape counts on their order.
-func moments() []func(*run, *simenv.Lane) {
-	return []func(*run, *simenv.Lane){
-		(*run).serverRestarts, (*run).serverFull, (*run).swizzles, (*run).skews, (*run).slows, (*run).twins, (*run).clones,
-		(*run).strangers, (*run).unfits, (*run).misconfigures, (*run).rogues, (*run).clusterDown, (*run).clusterCrashes,
-		(*run).longCut, (*run).powerCut, (*run).killsAtRandom, (*run).restarts, (*run).copies,
+// moment is a fault by the clock.
+type moment struct {
+	fault  Fault
+	strike func(*run, *simenv.Lane)
+}
+
+// moments has all of them; a tape counts on their order.
+func moments() []moment {
+	return []moment{
+		{ServerRestart, (*run).serverRestarts}, {Full, (*run).serverFull}, {Swizzle, (*run).swizzles}, {Skew, (*run).skews},
+		{Slow, (*run).slows}, {Twin, (*run).twins}, {Clone, (*run).clones}, {Stranger, (*run).strangers}, {Unfit, (*run).unfits},
+		{Misconfigured, (*run).misconfigures}, {Rogue, (*run).rogues}, {ClusterDown, (*run).clusterDown},
+		{ClusterCrash, (*run).clusterCrashes}, {Cut, (*run).longCut}, {Crash, (*run).powerCut}, {Kill, (*run).killsAtRandom},
+		{Restart, (*run).restarts}, {Copied, (*run).copies},
 	}
 }
 

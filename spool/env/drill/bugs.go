@@ -9,14 +9,13 @@ const (
 	GateAnyone      Bug = "gate-anyone"
 	NoConflict      Bug = "no-conflict"
 	NoExitGate      Bug = "no-exit-gate"
+	NoOtherCheck    Bug = "no-other-check"
 	NoSeal          Bug = "no-seal"
 	CommitFirst     Bug = "commit-first"
 	PublishCopy     Bug = "publish-copy"
 	RetireFirst     Bug = "retire-first"
 	FenceByMove     Bug = "fence-by-move"
 	DropDrafts      Bug = "drop-drafts"
-	RmdirOfNothing  Bug = "rmdir-of-nothing"
-	DraftsFirst     Bug = "drafts-first"
 	ReclaimOnePass  Bug = "reclaim-one-pass"
 	AcceptDropDraft Bug = "accept-drop-draft"
 	SameName        Bug = "same-name"
@@ -26,6 +25,7 @@ const (
 	FlockAlone      Bug = "flock-alone"
 	ReleaseFirst    Bug = "release-first"
 	NameOnlyCheck   Bug = "name-only-check"
+	NoThere         Bug = "no-there"
 	NewKey          Bug = "new-key"
 	CancelOnLoss    Bug = "cancel-on-loss"
 	SweepByAbsence  Bug = "sweep-by-absence"
@@ -52,6 +52,9 @@ type Seeded struct {
 	Layer bool
 	// Focus are the simulator's faults that it shows under; empty = any mix.
 	Focus string
+	// Where are the calls that are struck, as parts of "OP FROM TO", by "|";
+	// empty = any.
+	Where string
 }
 
 // Bugs are all seeded bugs.
@@ -63,26 +66,26 @@ func Bugs() []Seeded {
 		{Bug: NoGate, Says: "a job is accepted without passing the gate"},
 		{Bug: GateAnyone, Says: "EEXIST at the gate counts as passed, whoever has it"},
 		{Bug: NoConflict, Says: "another job under a known id is answered with ACCEPTED", Hole: "8"},
-		{Bug: NoExitGate, Says: "a second copy of a job passes the exit gate", Hole: "7", Focus: "copied,kill"},
+		{Bug: NoExitGate, Says: "a second copy of a job passes the exit gate", Hole: "7", With: []Bug{NoOtherCheck}, Focus: "copied"},
+		{Bug: NoOtherCheck, Says: "a job is released although another of its key runs", Layer: true},
 		{Bug: NoSeal, Says: "an output is published without a seal"},
 		{Bug: CommitFirst, Says: "a claim is sealed before its output is written"},
 		{Bug: PublishCopy, Says: "an output is published by making the next stage's file, not by a rename"},
 		{Bug: RetireFirst, Says: "a sealed file is removed before its output is published"},
 		{Bug: FenceByMove, Says: "an epoch is fenced by moving its claim directory away", Hole: "1"},
 		{Bug: DropDrafts, Says: "reclaim drops drafts before the claim directory is proven gone", Hole: "1"},
-		{Bug: RmdirOfNothing, Says: "an epoch's directory that isn't there yet counts as removed", Hole: "2.2", With: []Bug{DraftsFirst}, Focus: "stop,freeze,slow,late"},
-		{Bug: DraftsFirst, Says: "an instance makes its directory of drafts first, not last", Layer: true},
-		{Bug: ReclaimOnePass, Says: "reclaim takes a listing that it has worked off for the end", Hole: "1", Focus: "stop,late,slow,kill"},
-		{Bug: AcceptDropDraft, Says: "reclaim drops an accept's draft that isn't linked yet", Hole: "8", Focus: "stop,late,slow,kill,freeze"},
+		{Bug: ReclaimOnePass, Says: "reclaim takes a listing that it has worked off for the end", Hole: "1", Focus: "stop", Where: "rename xml/|list xml|list json|rename json/"},
+		{Bug: AcceptDropDraft, Says: "reclaim drops an accept's draft that isn't linked yet", Hole: "8", Focus: "stop,late", Where: "link drafts/|rename drafts/"},
 		{Bug: SameName, Says: "an entry comes back under the name that it had", Hole: "17"},
 		{Bug: SameToken, Says: "all claims of an instance have the same number"},
 		{Bug: EpochAdopt, Says: "an epoch that exists already is taken for the own one", Hole: "2.2", Focus: "clone,kill,server-restart,restart"},
 		{Bug: ClockExpiry, Says: "a host is gone when its record's time is old by the observer's wall clock"},
 		{Bug: FlockAlone, Says: "a host is gone when its flock is free", Hole: "11", Focus: "skew"},
 		{Bug: ReleaseFirst, Says: "a job is released at the cluster before its seal"},
-		{Bug: NameOnlyCheck, Says: "a cluster id is acted on when its name fits, whatever its token", Hole: "5", Focus: "cluster-crash,kill,stop,cluster-lies,freeze"},
+		{Bug: NameOnlyCheck, Says: "a cluster id is acted on when its name fits, whatever its token", Hole: "5", With: []Bug{NoThere}, Focus: "cluster-crash,kill,stop", Where: "cluster|rename claims/|heartbeat"},
+		{Bug: NoThere, Says: "nobody looks whether a sealed file is still there before it is acted for", Layer: true},
 		{Bug: NewKey, Says: "an unclear submission is repeated under a new key"},
-		{Bug: CancelOnLoss, Says: "who finds its seal lost cancels its cluster job", Hole: "2", Focus: "stop,freeze,lost-reply,late"},
+		{Bug: CancelOnLoss, Says: "who finds its seal lost cancels its cluster job", Hole: "2", Focus: "stop,lost-reply", Where: "rename claims/"},
 		{Bug: SweepByAbsence, Says: "held jobs that no sealed file names are cancelled", Hole: "3"},
 		{Bug: UnfitJanitor, Says: "a host that sees another cluster looks after sealed jobs", Hole: "4", Focus: "misconfigured,kill"},
 		{Bug: NoFsync, Says: "files aren't synced before they are renamed"},
