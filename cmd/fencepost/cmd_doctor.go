@@ -8,11 +8,13 @@ import (
 	"os/exec"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"fencepost/cmd/fencepost/config"
 	"fencepost/cmd/fencepost/doctor"
+	"fencepost/cmd/fencepost/fstest"
 	"fencepost/cmd/fencepost/show"
 	"fencepost/lease"
 	"fencepost/spool"
@@ -102,6 +104,9 @@ func (g *globals) doctor(cmd *cobra.Command, ignore []string) error {
 	return nil
 }
 
+// pairNames is how many names doctor's two processes race for: it is to be quick.
+const pairNames = 60
+
 // doctorSite is where doctor works: what it needs of the globals, copied, since
 // an abandoned look must not see them change.
 type doctorSite struct {
@@ -138,6 +143,17 @@ func runDoctor(ctx context.Context, c *config.Loaded, w *watch, site doctorSite,
 			cmd := exec.CommandContext(ctx, site.self, "lock-probe", dir, name)
 			cmd.Args[0] = os.Args[0]
 			return cmd
+		}
+	}
+	if site.self != "" {
+		cfg.Pair = func(ctx context.Context, phases []string) (*fstest.Report, error) {
+			pair, err := fstestSite{machine: site.machine, open: site.open, self: site.self, dir: dir, host: host}.config(w)
+			if err != nil {
+				return nil, err
+			}
+			pair.Alone, pair.Only, pair.Sizes.Names, pair.Say = true, phases, pairNames, func(string, ...any) {}
+			pair.Wait, pair.Patience = time.Minute, time.Minute
+			return fstest.Run(ctx, pair)
 		}
 	}
 	if clusterNamed(c) {
@@ -211,18 +227,27 @@ func (d *daemon) checkMount(ctx context.Context, cmd *cobra.Command, dir string)
 	}
 	dir = absolute(dir)
 	w, machine := newWatch(d.cfg.Timeout.Duration), d.g.machine
-	results, err := underWatch(ctx, w, func(ctx context.Context) ([]doctor.Result, error) {
+	type found struct {
+		results []doctor.Result
+		mount   string
+	}
+	f, err := underWatch(ctx, w, func(ctx context.Context) (f found, err error) {
 		cfg, err := mountConfig(machine, w.begin, dir)
 		if err != nil {
-			return nil, openError(err)
+			return f, openError(err)
 		}
 		cfg.Ignore = d.cfg.UnsafeMount
-		return doctor.Start(ctx, cfg), nil
+		if m, ok := doctor.Find(machine, cfg.MountID, dir); ok {
+			f.mount = m.String()
+		}
+		f.results = doctor.Start(ctx, cfg)
+		return f, nil
 	})
 	if err != nil {
 		return err
 	}
-	for _, r := range results {
+	d.mount = f.mount
+	for _, r := range f.results {
 		evidence := strings.Join(r.Evidence, "; ")
 		switch r.Verdict {
 		case doctor.Refuse:

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"runtime"
@@ -17,6 +18,7 @@ import (
 
 	"fencepost/cmd/fencepost/race"
 	"fencepost/cmd/fencepost/race/history"
+	"fencepost/cmd/fencepost/race/picture"
 	"fencepost/spool/env/drill"
 )
 
@@ -244,11 +246,40 @@ func indent(s string) string {
 	return "  " + strings.ReplaceAll(strings.TrimRight(s, "\n"), "\n", "\n  ") + "\n"
 }
 
-// write writes the run's history.
-func (f *raceFlags) write(g *globals, res *race.Result) error {
-	_ = history.Event{}
-	_ = context.Background
-	return nil
+// write writes the run's history, as events and as a picture.
+func (f *raceFlags) write(_ *globals, res *race.Result) error {
+	if f.events != "" {
+		if err := toFile(f.events, func(w io.Writer) error { return history.Write(w, res.History) }); err != nil {
+			return err
+		}
+	}
+	if f.html == "" {
+		return nil
+	}
+	o := res.Options
+	m := picture.Meta{Title: fmt.Sprintf("seed %d: %d hosts, %d jobs, protocol %s", o.Seed, o.Hosts, o.Jobs, o.Protocol),
+		Verdict: "no promise was broken", Explanation: race.Explain(res)}
+	if res.Violation != nil {
+		m.Verdict = res.Violation.String()
+	}
+	m.Command = f.command(o)
+	return toFile(f.html, func(w io.Writer) error { return picture.Write(w, res.History, m) })
+}
+
+// command makes the run again.
+func (f *raceFlags) command(o race.Options) string {
+	if f.tape != "" {
+		return "fencepost race --tape " + f.tape
+	}
+	return fmt.Sprintf("fencepost race --seed %d --hosts %d --jobs %d --protocol %s --faults %s", o.Seed, o.Hosts, o.Jobs, o.Protocol, f.faults)
+}
+
+func toFile(name string, write func(io.Writer) error) error {
+	w, err := os.Create(name)
+	if err != nil {
+		return err
+	}
+	return errors.Join(write(w), w.Close())
 }
 
 // bugTime is how long a seeded bug is looked for.

@@ -205,6 +205,31 @@ func (f watchedFS) TryLock(name string) (vfs.Lock, error) {
 	return f.FS.TryLock(name)
 }
 
+func (f watchedFS) OpenRecord(name string) (vfs.Record, error) {
+	defer f.w.begin("open", name)()
+	rec, err := f.FS.OpenRecord(name)
+	if err != nil {
+		return nil, err
+	}
+	return watchedRecord{rec, f.w, name}, nil
+}
+
+type watchedRecord struct {
+	vfs.Record
+	w    *watch
+	name string
+}
+
+func (r watchedRecord) Write(data []byte) error {
+	defer r.w.begin("write and sync", r.name)()
+	return r.Record.Write(data)
+}
+
+func (r watchedRecord) Close() error {
+	defer r.w.begin("close", r.name)()
+	return r.Record.Close()
+}
+
 func (f watchedFS) OpenLog(name string) (vfs.Log, error) {
 	defer f.w.begin("open", name)()
 	log, err := f.FS.OpenLog(name)

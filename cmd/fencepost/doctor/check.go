@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"fencepost/cmd/fencepost/fstest"
 	"fencepost/lease"
 	"fencepost/spool"
 	"fencepost/submit"
@@ -91,6 +92,9 @@ type Config struct {
 	// Locker is a command, in a process of its own, that tries the flock on a
 	// file of the spool; see RunLocker. nil: no such check.
 	Locker func(ctx context.Context, name string) *exec.Cmd
+
+	// Pair runs fstest with a second process of this host; nil: no such check.
+	Pair func(ctx context.Context, phases []string) (*fstest.Report, error)
 
 	// Cluster is the configured cluster; nil if none is configured.
 	Cluster func() (submit.Cluster, error)

@@ -3,6 +3,7 @@ package doctor_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -13,10 +14,11 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"testing/fstest"
+	mapfs "testing/fstest"
 	"time"
 
 	"fencepost/cmd/fencepost/doctor"
+	"fencepost/cmd/fencepost/fstest"
 	"fencepost/lease"
 	"fencepost/spool"
 	"fencepost/spool/env"
@@ -59,7 +61,7 @@ func patient(t *testing.T, wrap func(vfs.FS) vfs.FS) doctor.Config {
 	}
 	return doctor.Config{Dir: dir, Spool: spool.New(env.NewReal(wrap(o)), f), Host: "a", MachineID: "m-1",
 		Heartbeat: time.Second, Lease: 10 * time.Second,
-		Machine: fstest.MapFS{"proc/self/mountinfo": {Data: []byte("9 1 0:52 / / rw - nfs4 nas:/x rw,vers=4.2,hard,proto=tcp\n")},
+		Machine: mapfs.MapFS{"proc/self/mountinfo": {Data: []byte("9 1 0:52 / / rw - nfs4 nas:/x rw,vers=4.2,hard,proto=tcp\n")},
 			"proc/self/status":                     {Data: []byte("Name:\tx\nUmask:\t0027\n")},
 			"sys/fs/nfs/net/nfs_client/identifier": {Data: []byte("host-a-1\n")}},
 		Begin: func(string, string) func() { return func() {} },
@@ -293,6 +295,129 @@ func TestLayout(t *testing.T) {
 				t.Errorf("got %+v, want %s", r, c.want)
 			}
 		})
+	}
+}
+
+// Directories of the layout that only some spools have, or that only hosts make.
+func TestMoreDirectories(t *testing.T) {
+	cfg := patient(t, func(fs vfs.FS) vfs.FS { return crowded{fs} })
+	if err := os.MkdirAll(cfg.Dir+"/sealed/a/3", 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if r := examine(t, cfg)["FP036"]; r.Verdict != doctor.Warn || !strings.Contains(r.Evidence[0], "sealed/a/3 has 50001 names") {
+		t.Errorf("got %+v", r)
+	}
+	cfg.Spool.Layout.Inboxes = []spool.Inbox{{Dir: "legacy/in"}}
+	if err := errors.Join(os.Mkdir(cfg.Dir+"/legacy", 0o700), os.Symlink(t.TempDir(), cfg.Dir+"/legacy/in")); err != nil {
+		t.Fatal(err)
+	}
+	if r := examine(t, cfg)["FP030"]; r.Verdict != doctor.Refuse || !strings.Contains(r.Evidence[0], "legacy/in is a symbolic link") {
+		t.Errorf("got %+v", r)
+	}
+}
+
+// crowded is a share where one instance's directory is full.
+type crowded struct{ vfs.FS }
+
+func (c crowded) List(dir string) ([]string, error) {
+	if dir == "sealed/a/3" {
+		return make([]string, 50_001), nil
+	}
+	return c.FS.List(dir)
+}
+
+// counting is a machine whose mount makes 30 calls between two looks.
+type counting struct {
+	fs.FS
+	looks *int
+}
+
+func (c counting) Open(name string) (fs.File, error) {
+	if name != "proc/self/mountstats" {
+		return c.FS.Open(name)
+	}
+	*c.looks++
+	text := fmt.Sprintf("device nas:/x mounted on / with fstype nfs4 statvers=1.1\n\tper-op statistics\n\tRENAME: %d 0 0 0 0 0 0 0 0\n\tLINK: 9 0 0 0 0 0 0 0 0\n", 30**c.looks)
+	return mapfs.MapFS{"m": {Data: []byte(text)}}.Open("m")
+}
+
+func TestCalls(t *testing.T) {
+	cfg := patient(t, same)
+	before := tree(t, cfg.Dir)
+	if r := examine(t, cfg)["FP027"]; r.Verdict != doctor.Skipped || !strings.Contains(r.Evidence[0], "no statistics") {
+		t.Errorf("got %+v", r)
+	}
+	cfg.Machine = counting{cfg.Machine, new(int)}
+	if r := examine(t, cfg)["FP027"]; r.Verdict != doctor.OK || !strings.HasPrefix(r.Evidence[0], "3.0 calls a job (RENAME 3.0), ") {
+		t.Errorf("got %+v", r)
+	}
+	if after := tree(t, cfg.Dir); !slices.Equal(before, after) {
+		t.Errorf("left behind: %q", after)
+	}
+}
+
+// What two processes found is doctor's, too.
+func TestPair(t *testing.T) {
+	for _, c := range []struct {
+		phases []fstest.Result
+		err    error
+		want   doctor.Verdict
+		says   string
+	}{
+		{[]fstest.Result{{Name: "link", Pass: true, Evidence: []string{"good"}}}, nil, doctor.OK, "link: good"},
+		{[]fstest.Result{{Name: "link", Pass: true, Evidence: []string{"good"}}, {Name: "rename", Problems: []string{"two winners"}}}, nil, doctor.Refuse, "rename: two winners"},
+		{nil, fstest.ErrPeerLost, doctor.Warn, "can't be checked: the other side is gone"},
+	} {
+		cfg := patient(t, same)
+		cfg.Pair = func(_ context.Context, phases []string) (*fstest.Report, error) {
+			if len(phases) != 5 || !slices.Contains(phases, "link") {
+				t.Errorf("got %q", phases)
+			}
+			return &fstest.Report{Phases: c.phases}, c.err
+		}
+		if r := examine(t, cfg)["FP028"]; r.Verdict != c.want || !slices.Contains(r.Evidence, c.says) {
+			t.Errorf("got %+v, want %s, %q", r, c.want, c.says)
+		}
+	}
+}
+
+// What the running hosts have mounted, as their journals say.
+func TestSources(t *testing.T) {
+	const here = "nas:/x type nfs4 vers=4.2"
+	for name, c := range map[string]struct {
+		mounts map[string]string // by host; "" = doesn't say
+		want   doctor.Verdict
+	}{
+		"alike":                 {map[string]string{"a": here, "b": here}, doctor.OK},
+		"another export":        {map[string]string{"a": here, "b": "nas:/y type nfs4 vers=4.2"}, doctor.Warn},
+		"another server":        {map[string]string{"a": here, "b": "nas2:/x type nfs4 vers=4.2"}, doctor.Warn},
+		"the server itself":     {map[string]string{"a": here, "b": "/dev/sda1 type ext4"}, doctor.Warn},
+		"another version":       {map[string]string{"a": here, "b": "nas:/x type nfs4 vers=4.1"}, doctor.Note},
+		"only this command":     {map[string]string{"b": "nas2:/x type nfs4 vers=4.2"}, doctor.Warn},
+		"one says nothing":      {map[string]string{"a": here, "b": ""}, doctor.OK},
+		"nobody says a thing":   {map[string]string{"a": "", "b": ""}, doctor.Skipped},
+		"nobody runs":           {nil, doctor.Skipped},
+		"a journal that is not": {map[string]string{"a": here, "b": "-"}, doctor.Note},
+	} {
+		cfg := patient(t, same)
+		var hosts []lease.HostState
+		for host, mount := range c.mounts {
+			hosts = append(hosts, lease.HostState{Host: host, State: lease.Live, Record: lease.Record{Host: host, Epoch: 3}})
+			text := `{"time":"2026-01-02T03:04:05Z","n":1,"host":"a","epoch":3,"event":"ready"}` + "\n"
+			if mount != "" {
+				text += `{"time":"2026-01-02T03:04:05Z","n":2,"host":"a","epoch":3,"event":"mounted","detail":"` + mount + `"}` + "\n" + `{"torn mounted`
+			}
+			if mount == "-" {
+				continue
+			}
+			dir := filepath.Join(cfg.Dir, "hosts", host, "journal")
+			if err := errors.Join(os.MkdirAll(dir, 0o700), os.WriteFile(dir+"/3.jsonl", []byte(text), 0o600)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got := doctor.Sources(cfg, hosts); got.Verdict != c.want {
+			t.Errorf("%s: got %+v, want %s", name, got, c.want)
+		}
 	}
 }
 

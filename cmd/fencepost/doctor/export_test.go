@@ -20,7 +20,7 @@ var (
 
 // Timers makes the check of timers alone.
 func Timers(machine fs.FS, dir string) Finding {
-	return checkTimers(context.Background(), &patient{Config: Config{Dir: dir, Machine: machine}, real: dir})
+	return checkTimers(context.Background(), &patient{Config: Config{Dir: dir, Machine: machine, Begin: func(string, string) func() { return func() {} }}, real: dir})
 }
 
 // ClientID makes the check of the client's identifier alone.
@@ -43,4 +43,11 @@ func Hosts(cfg Config, members []lease.Member, hosts []lease.HostState) map[stri
 // ServerClock judges an offset.
 func ServerClock(offset time.Duration) Finding {
 	return checkServerClock(context.Background(), &patient{offset: offset})
+}
+
+// Sources makes the check of what hosts have mounted.
+func Sources(cfg Config, hosts []lease.HostState) Finding {
+	p := newPatient(cfg)
+	p.hosts = hosts
+	return checkSources(p)
 }

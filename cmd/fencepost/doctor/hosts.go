@@ -34,6 +34,7 @@ func hostChecks() []check {
 		{"FP045", "clock against the server", "Nothing is decided by it, but people compare times.", false, checkServerClock},
 		{"FP046", "clocks of other hosts", "Nothing is decided by them, but people compare times, and ids older than the retention are refused by the accepting host's clock.", false, on(checkPeerClocks)},
 		{"FP047", "audited lately", "The audit is what notices that a job is gone.", false, on(checkAudit)},
+		{"FP048", "one server and export", "Two servers, two gateways before one store, or a server that works on its own directory beside NFS, are two that decide.", false, on(checkSources)},
 	}
 }
 

@@ -40,6 +40,37 @@ func TestTimers(t *testing.T) {
 	}
 }
 
+// An old crontab runs a script, and the script names the spool.
+func TestTimersFollowScripts(t *testing.T) {
+	const script = "#!/bin/sh\n# /srv/spool\nIN=/srv/spool/xml\n"
+	for name, c := range map[string]struct {
+		files map[string]string
+		want  doctor.Verdict
+		line  string
+	}{
+		"a crontab's script": {map[string]string{"etc/cron.d/legacy": "*/5 * * * * root /opt/legacy/run.sh -v\n", "opt/legacy/run.sh": script},
+			doctor.Warn, "/opt/legacy/run.sh:3: IN=/srv/spool/xml (run by /etc/cron.d/legacy:1)"},
+		"a unit's script": {map[string]string{"etc/systemd/system/x.service": "[Service]\nExecStart=-/opt/run.sh\n", "opt/run.sh": script},
+			doctor.Warn, "/opt/run.sh:3"},
+		"a part of a unit": {map[string]string{"etc/systemd/system/x.service.d/more.conf": "[Service]\nExecStart=/opt/x /srv/spool\n"},
+			doctor.Warn, "more.conf:2"},
+		"another script":        {map[string]string{"etc/cron.d/x": "* * * * * root /opt/run.sh\n", "opt/run.sh": "#!/bin/sh\nls /srv/spool2\n"}, doctor.OK, ""},
+		"a program":             {map[string]string{"etc/cron.d/x": "* * * * * root /opt/run\n", "opt/run": "ELF /srv/spool\n"}, doctor.OK, ""},
+		"a comment":             {map[string]string{"etc/cron.d/x": "# * * * * * root /opt/run.sh\n", "opt/run.sh": script}, doctor.OK, ""},
+		"a .conf of no unit":    {map[string]string{"etc/systemd/system/notes.conf": "/srv/spool\n"}, doctor.OK, ""},
+		"a relative name isn't": {map[string]string{"etc/cron.d/x": "* * * * * root opt/run.sh\n", "opt/run.sh": script}, doctor.OK, ""},
+	} {
+		machine := fstest.MapFS{}
+		for file, text := range c.files {
+			machine[file] = &fstest.MapFile{Data: []byte(text)}
+		}
+		got := doctor.Timers(machine, "/srv/spool")
+		if got.Verdict != c.want || c.line != "" && !strings.Contains(got.Evidence[0], c.line) {
+			t.Errorf("%s: got %+v, want %s at %q", name, got, c.want, c.line)
+		}
+	}
+}
+
 // forbidden is a machine whose crontabs only root may read.
 type forbidden struct{ rest fs.FS }
 

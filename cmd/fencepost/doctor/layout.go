@@ -229,7 +229,17 @@ func checkSizes(_ context.Context, p *patient) Finding {
 	f := good()
 	flat, deep := stageDirs(p.Spool)
 	largest, most := "", -1
-	for _, dir := range slices.Concat(flat, deep, []string{spool.DirIntruders, spool.DirForeign, spool.DirRequests}) {
+	dirs := slices.Concat(flat, deep, []string{spool.DirIntruders, spool.DirForeign, spool.DirRequests})
+	for _, base := range []string{spool.DirClaims, spool.DirSealed, spool.DirDrafts} {
+		epochs, err := p.Spool.Epochs(base)
+		if err != nil {
+			return unable(err)
+		}
+		for _, e := range epochs {
+			dirs = append(dirs, spool.EpochDir(base, e.Host, e.Epoch))
+		}
+	}
+	for _, dir := range dirs {
 		names, err := p.Spool.FS.List(dir)
 		if errors.Is(err, syscall.ENOENT) {
 			continue

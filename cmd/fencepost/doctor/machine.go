@@ -93,7 +93,7 @@ func timerPlaces() []string {
 
 func checkTimers(_ context.Context, p *patient) Finding {
 	f := good()
-	looked, unread := 0, []string{}
+	looked, unread, followed := 0, []string{}, map[string]bool{}
 	for _, place := range timerPlaces() {
 		files, err := filesIn(p.Machine, place)
 		if errors.Is(err, fs.ErrPermission) {
@@ -114,9 +114,10 @@ func checkTimers(_ context.Context, p *patient) Finding {
 			for _, hit := range findNames(string(data), p.Dir, p.real) {
 				f.timer(file, hit)
 			}
+			p.followScripts(&f, file, string(data), followed)
 		}
 	}
-	f.Evidence = append(f.Evidence, fmt.Sprintf("%d crontabs and units read", looked))
+	f.Evidence = append(f.Evidence, fmt.Sprintf("%d crontabs and units read, and %d scripts that they run", looked, len(followed)))
 	if len(unread) > 0 {
 		f.add(Note, "run fencepost doctor once as root, too", "can't be read: "+strings.Join(unread, " "))
 	}
@@ -124,6 +125,9 @@ func checkTimers(_ context.Context, p *patient) Finding {
 }
 
 func isUnit(file string) bool {
+	if path.Ext(file) == ".conf" {
+		return path.Ext(path.Dir(file)) == ".d" // a part of a unit
+	}
 	return slices.Contains([]string{".timer", ".service", ".path"}, path.Ext(file))
 }
 
@@ -138,11 +142,58 @@ func filesIn(fsys fs.FS, place string) ([]string, error) {
 	entries, err := fs.ReadDir(fsys, place)
 	var files []string
 	for _, e := range entries {
-		if !e.IsDir() {
-			files = append(files, path.Join(place, e.Name()))
+		name := path.Join(place, e.Name())
+		switch {
+		case !e.IsDir():
+			files = append(files, name)
+		case path.Ext(name) == ".d" && isUnit(strings.TrimSuffix(name, ".d")):
+			parts, _ := fs.ReadDir(fsys, name)
+			for _, part := range parts {
+				files = append(files, path.Join(name, part.Name()))
+			}
 		}
 	}
 	return files, err
+}
+
+// mostScripts bounds how many scripts are followed.
+const mostScripts = 1000
+
+// followScripts looks into the scripts that a crontab or unit runs: an old
+// installation's crontab rarely names the directory itself.
+func (p *patient) followScripts(f *Finding, file, text string, followed map[string]bool) {
+	for i, line := range strings.Split(text, "\n") {
+		line = strings.TrimSpace(line)
+		if strings.HasPrefix(line, "#") || strings.HasPrefix(line, ";") {
+			continue
+		}
+		for _, word := range strings.FieldsFunc(line, func(r rune) bool { return strings.ContainsRune(" \t=;&|()'\"<>`", r) }) {
+			script := strings.TrimPrefix(strings.TrimLeft(word, "@-+!:"), "/")
+			if !strings.HasPrefix(word, "/") && script == word || followed[script] || len(followed) >= mostScripts || !fs.ValidPath(script) {
+				continue
+			}
+			body, ok := p.script(script)
+			if !ok {
+				continue
+			}
+			followed[script] = true
+			for _, h := range findNames(body, p.Dir, p.real) {
+				h.text += fmt.Sprintf(" (run by /%s:%d)", file, i+1)
+				f.timer(script, h)
+			}
+		}
+	}
+}
+
+// script returns what a file holds, if it is a script.
+func (p *patient) script(name string) (string, bool) {
+	defer p.Begin("read", "/"+name)()
+	st, err := fs.Stat(p.Machine, name)
+	if err != nil || !st.Mode().IsRegular() || st.Size() > maxMachineFile {
+		return "", false
+	}
+	data, err := readMachine(p, name)
+	return string(data), err == nil && strings.HasPrefix(string(data), "#!")
 }
 
 // hit is a line that names the spool.

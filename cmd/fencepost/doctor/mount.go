@@ -35,6 +35,37 @@ func newPatient(cfg Config) *patient {
 	return p
 }
 
+// Find returns the mount that dir is on; see MountOf for its id.
+func Find(machine fs.FS, id int, dir string) (Mount, bool) {
+	data, err := fs.ReadFile(machine, "proc/self/mountinfo")
+	if err != nil {
+		return Mount{}, false
+	}
+	mounts, _ := ParseMounts(data) // what doesn't parse is none of ours
+	return findMount(mounts, id, dir)
+}
+
+// NFS says whether the mount is one.
+func (m Mount) NFS() bool { return m.Type == "nfs" || m.Type == "nfs4" }
+
+// String says where the mount's files come from: the same on all hosts, if they
+// are to share them.
+func (m Mount) String() string {
+	text := m.Source + m.under() + " type " + m.Type
+	if v, ok := m.Option("vers"); ok {
+		text += " vers=" + v
+	}
+	return text
+}
+
+// under is the directory below the source that is mounted.
+func (m Mount) under() string {
+	if m.NFS() && m.Root != "/" {
+		return " " + m.Root
+	}
+	return ""
+}
+
 // onNFS: checks of mount options make sense.
 func (p *patient) onNFS() bool { return p.known && (p.mount.Type == "nfs" || p.mount.Type == "nfs4") }
 

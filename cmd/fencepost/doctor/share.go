@@ -34,6 +34,8 @@ func shareChecks() []check {
 		{"FP024", "flock against another process", "A second daemon under one name is kept out by it, and a killed one's work moves on at once when it is free.", false, on(tryLock)},
 		{"FP025", "fsync", "ACCEPTED is said only after the job is on the disk.", false, on(trySync)},
 		{"FP026", "rmdir as a fence", "An instance that is over is shut out by removing its empty directory.", false, on(tryRmdir)},
+		{"FP027", "calls to the server", "What a job costs the server: the names and files of one, without the polling.", true, on(tryCalls)},
+		{"FP028", "two processes at once", "What FP021 to FP023 and FP026 try within one process, between two.", false, on(tryPair)},
 	}
 }
 
@@ -50,7 +52,11 @@ func stageDirs(s *spool.Spool) (flat, deep []string) {
 		flat = append(flat, s.Layout.Input(st).Dir)
 	}
 	flat = append(flat, spool.DirClaims, spool.DirSealed, spool.DirDrafts, spool.DirHeld, spool.DirParked, spool.DirFailed)
-	return flat, []string{spool.DirDone, spool.DirGate, spool.DirOnce, spool.DirStarted, spool.DirHosts}
+	deep = []string{spool.DirDone, spool.DirGate, spool.DirOnce, spool.DirStarted, spool.DirHosts}
+	for _, in := range s.Layout.Inboxes { // a probe file there might be adopted
+		deep = append(deep, in.Dir)
+	}
+	return flat, deep
 }
 
 func tryStages(_ context.Context, p *patient) Finding {

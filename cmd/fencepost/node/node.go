@@ -39,10 +39,13 @@ type Config struct {
 	Submit     submit.Options
 	Listen     string // shown to others
 	HTTP       string
-
-	Tee  func(spool.Event)             // sees each event; may be nil
-	Warn func(event string, kv ...any) // may be nil
+	Mount      string                        // where the share comes from: for the journal, and doctor
+	Tee        func(spool.Event)             // sees each event; may be nil
+	Warn       func(event string, kv ...any) // may be nil
 }
+
+// EventMounted is the event that tells where an instance's share comes from.
+const EventMounted = "mounted"
 
 // Node is one host's part in a spool.
 type Node struct {

@@ -54,6 +54,10 @@ func (n *Node) session(ctx context.Context, l *lease.Lease, ready func(uint64)) 
 		s.ready = true
 		n.mu.Unlock()
 		s.in.Journal.Add(spool.Event{Event: "ready", Detail: fmt.Sprint(n.cfg.Stages)})
+		if n.cfg.Mount != "" {
+			s.in.Journal.Add(spool.Event{Event: EventMounted, Detail: n.cfg.Mount})
+			_ = s.in.Journal.Flush() // a host without work flushes nothing; what fails is written again
+		}
 		l.Beat()
 		ready(l.Epoch())
 		s.run(take, work, endWork)

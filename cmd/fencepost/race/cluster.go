@@ -18,6 +18,7 @@ func (r *run) setUpCluster() {
 		MinJobAge: 90 * time.Second, Latency: 4 * time.Millisecond, Guard: r.plan.guard}
 	if r.plan.on[ClusterLags] && r.plan.caps.List {
 		opt.ListLag = r.plan.lag
+		r.faults[string(ClusterLags)]++
 	}
 	if r.plan.caps.Key {
 		opt.KeyWindow = keyWindow

@@ -66,6 +66,9 @@ func explainEvent(e history.Event, job string) string {
 		}
 		return e.Text
 	case "job":
+		if (e.Host == "cluster" || strings.HasPrefix(e.Op, "cluster ")) && e.Job != "" && concerns {
+			return e.Op + " " + e.Text
+		}
 		if e.Job == job && job != "" && (e.Op == "returned" || e.Op == "reclaimed" || e.Op == "lost" || e.Op == "parked" || e.Op == "unclear" || e.Op == "dropped") {
 			return fmt.Sprintf("says %q: %s", e.Op, e.Text)
 		}
@@ -85,7 +88,7 @@ func dullName(e history.Event) bool {
 	case "intruders", "roster":
 		return true
 	}
-	return e.Job == "" && strings.HasPrefix(e.Op, "cluster ")
+	return false
 }
 
 // epochName: a directory of an instance itself.

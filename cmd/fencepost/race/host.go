@@ -116,10 +116,12 @@ func (h *host) exited(p *simenv.Proc, err error) {
 		h.r.note(h, "exit", err.Error())
 	}
 	var refused *lease.RefusedError
+	if errors.As(err, &refused) {
+		h.r.seen["refused"]++
+	}
 	switch {
 	case h.down || h.guest:
-	case errors.As(err, &refused):
-		h.r.seen["refused"]++
+	case refused != nil:
 		h.restart(5 * time.Second)
 	default:
 		h.restart(time.Second)

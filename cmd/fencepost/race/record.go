@@ -62,6 +62,9 @@ func (r *run) recordCall(h *host, c *nfssim.Call) {
 }
 
 func (r *run) recordEffect(x *nfssim.Effect) {
+	if x.Call == nil {
+		return // a direct view's: the set-up
+	}
 	e := history.Event{Kind: "effect", Op: x.Op, From: x.From, To: x.To, Job: jobIn(x.To, x.From)}
 	if x.Call != nil {
 		e.Call = int64(x.Call.N)
@@ -130,7 +133,7 @@ func (r *run) recordNote2(h *host, job, words string) {
 }
 
 func (r *run) recordCluster(op, job, id string) {
-	r.record(history.Event{Kind: "effect", Host: "cluster", Op: op, Job: job, To: id})
+	r.record(history.Event{Kind: "job", Host: "cluster", Op: op, Job: job, Text: id})
 }
 
 func (r *run) recordCall2(h *host, c clustersim.Call) {
@@ -141,5 +144,5 @@ func (r *run) recordCall2(h *host, c clustersim.Call) {
 	if len(c.Arg) > idLength {
 		job = c.Arg[len(c.Arg)-idLength:]
 	}
-	r.record(history.Event{Kind: "effect", Host: h.lane(), Proc: h.procName(), Op: "cluster " + c.Op, To: c.Arg, Job: job})
+	r.record(history.Event{Kind: "job", Host: h.lane(), Proc: h.procName(), Op: "cluster " + c.Op, Text: c.Arg, Job: job})
 }

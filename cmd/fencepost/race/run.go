@@ -88,6 +88,12 @@ func (r *run) setUp() {
 	admin := r.w.Machine("admin").Start("init")
 	admin.SetFS(r.srv.Direct())
 	admin.Go("init", func() {
+		// The file first: Init would draw a name for its draft.
+		text := fmt.Sprintf("version = %d\nspool_id = %q\n[stages.translate]\ndir = %q\n[stages.submit]\ndir = %q\n",
+			spool.FormatVersion, id, l.Translate, l.Submit)
+		if _, err := admin.FS().Create(spool.FormatFile, []byte(text)); err != nil {
+			panic(err)
+		}
 		if _, _, err := spool.Init(admin.FS(), r.format); err != nil {
 			panic(err)
 		}

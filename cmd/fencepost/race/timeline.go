@@ -192,13 +192,13 @@ func (r *run) heal() {
 	r.setFull(false)
 	for _, g := range r.guests {
 		g.down = true
+		g.machine.Thaw()
+		g.client.Join()
+		// Its machine is shut down in order: version 3 never frees the locks of
+		// one that just goes away, and a person has to.
 		if g.proc != nil {
 			g.proc.Kill()
 		}
-		if g.machine.Frozen() {
-			g.machine.Thaw()
-		}
-		g.client.Crash()
 	}
 	if r.rogue != nil {
 		r.rogue.Kill()
