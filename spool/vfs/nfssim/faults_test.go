@@ -145,7 +145,16 @@ func TestLateCalls(t *testing.T) {
 	m.pass(time.Minute)
 	m.has(".", "x")
 
-	// Not even what was lost before.
+	// Nor does it return, though the cache has the answer.
+	m = newModel(t, nfssim.Options{}, nfssim.MountOptions{})
+	m.a.want("missing", syscall.ENOENT, identify("x"))
+	m.s.OnCall = func(k *nfssim.Call) { k.Proc.Kill() }
+	k := m.a.begin(identify("x"))
+	if m.pass(time.Minute); k.ended {
+		t.Error("a call of the dead returned")
+	}
+
+	// Nothing of a crashed machine is sent again, not even what was lost before.
 	m = newModel(t, nfssim.Options{}, nfssim.MountOptions{})
 	m.a.must(create("x"))
 	m.once("rename", nfssim.Fate{DropRequest: true})
@@ -156,7 +165,7 @@ func TestLateCalls(t *testing.T) {
 	m.pass(time.Minute)
 	m.has(".", "x")
 
-	// Nothing of a crashed machine is sent again, but what was on its way lands.
+	// But what was on its way lands.
 	for _, cut := range []bool{false, true} {
 		m = newModel(t, nfssim.Options{}, nfssim.MountOptions{})
 		m.a.must(create("x"))
@@ -386,6 +395,7 @@ func TestAsyncExport(t *testing.T) {
 // its true path, each answer told.
 func TestHooks(t *testing.T) {
 	m := newModel(t, nfssim.Options{}, nfssim.MountOptions{})
+	m.s.OnEffect = func(*nfssim.Effect) {}
 	m.a.must(mkdir("d"), create("d/x"))
 	m.b.must(rename("d", "moved"))
 	var log []string

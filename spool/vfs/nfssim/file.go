@@ -175,7 +175,7 @@ func (c *Client) close(k *Call, f *file) syscall.Errno {
 		return 0
 	}
 	var err syscall.Errno
-	if len(f.i.dirty) > 0 || f.i.fault != 0 {
+	if f.flags&(unix.O_WRONLY|unix.O_RDWR) != 0 && (len(f.i.dirty) > 0 || f.i.fault != 0) {
 		err = c.fsync(k, f)
 	}
 	if f.grant != nil {

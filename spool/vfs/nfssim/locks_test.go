@@ -129,6 +129,7 @@ func TestLockLostInRecord(t *testing.T) {
 	}
 	m.a.want("lock again", vfs.ErrLocked, func(vfs.FS) error { return r.Lock() })
 	m.b.must(func(vfs.FS) error { return other.Close() })
+	m.a.want("another descriptor, while the kernel thinks the first has it", vfs.ErrLocked, take2("record"))
 	m.a.must(func(vfs.FS) error { return r.Lock() })
 	m.b.want("it has it indeed", vfs.ErrLocked, take2("record"))
 	m.a.want("write", syscall.EIO, func(vfs.FS) error { return r.Write([]byte("4")) })

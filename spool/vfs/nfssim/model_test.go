@@ -217,6 +217,10 @@ func TestPresentIsStale(t *testing.T) {
 		m := newModel(t, nfssim.Options{Version: version}, nfssim.MountOptions{})
 		m.a.must(mkdir("d"), mkdir("e"), create("d/x"))
 		m.b.must(rename("d/x", "e/y"))
+		m.a.want("open, version "+version, map[string]error{"4.0": syscall.ENOENT}[version], identify("d/x"))
+		if version == "4.0" { // which has found out
+			continue
+		}
 		m.a.must(link("d/x", "d/z"))
 		if ino, _, _ := m.s.Lookup("d/z"); ino == 0 {
 			t.Error("the link isn't there")
@@ -227,6 +231,41 @@ func TestPresentIsStale(t *testing.T) {
 		m.a.must(create("d/w"))
 		m.b.must(remove("d/w"))
 		m.a.want("link of what is gone", syscall.ENOENT, link("d/w", "d/u"))
+	}
+}
+
+// TestAbsentAfterRename: a rename that found nothing leaves the name absent.
+func TestAbsentAfterRename(t *testing.T) {
+	m := newModel(t, nfssim.Options{}, nfssim.MountOptions{})
+	m.a.must(mkdir("d"), create("d/x"))
+	m.b.must(rename("d/x", "x"))
+	m.a.want("rename", syscall.ENOENT, rename("d/x", "d/y"))
+	m.b.must(rename("x", "d/x"))
+	m.a.want("identify", syscall.ENOENT, identify("d/x"))
+	m.a.must(list("d"), identify("d/x"))
+}
+
+// TestSillyNames: a file that is open on the machine keeps a name until it is
+// closed, or its process dies.
+func TestSillyNames(t *testing.T) {
+	for _, gone := range []func(vfs.FS) error{remove("d/r"), rename("x", "d/r")} {
+		for _, kill := range []bool{false, true} {
+			m := newModel(t, nfssim.Options{}, nfssim.MountOptions{})
+			var r vfs.Record
+			m.a.must(mkdir("d"), create("x"), func(fs vfs.FS) (err error) { r, err = fs.OpenRecord("d/r"); return err }, gone)
+			before, _ := m.s.ReadDir("d")
+			if len(before) == 0 || !strings.HasPrefix(before[0], ".nfs") {
+				t.Errorf("names are %q", before)
+			}
+			m.a.must(func(vfs.FS) error { return r.Write([]byte("1")) })
+			if kill {
+				m.a.p.Kill()
+				m.pass(time.Second)
+			} else {
+				m.a.must(func(vfs.FS) error { return r.Close() })
+			}
+			m.has("d", strings.Join(before[1:], " "))
+		}
 	}
 }
 
@@ -268,6 +307,16 @@ func TestRemovedDirectory(t *testing.T) {
 	y := m.a.c.Sys(m.a.p)
 	m.a.want("by path", syscall.ENOENT, func(vfs.FS) error { return y.Rename("x", "d/z") })
 	m.a.want("list", syscall.ENOENT, list("d"))
+}
+
+// TestStaleOnTheWay: a directory on the way that was removed and made again is
+// walked to again.
+func TestStaleOnTheWay(t *testing.T) {
+	m := newModel(t, nfssim.Options{}, nfssim.MountOptions{})
+	m.a.must(mkdir("d"))
+	m.b.must(rmdir("d"), mkdir("d"), mkdir("d/e"))
+	m.a.must(mkdir("d/e/f"))
+	m.has("d/e", "f")
 }
 
 // TestRenameInCache: a rename onto a name that the client takes for the same

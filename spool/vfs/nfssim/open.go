@@ -75,7 +75,7 @@ func (c *Client) openNode(k *Call, p place, flags int, afresh bool) (*node, sysc
 	case !c.s.v41: // opens by name: the cache isn't believed
 		return c.openByName(k, p, flags)
 	}
-	return c.openByHandle(k, n, p)
+	return c.openByHandle(k, n)
 }
 
 func (c *Client) openByName(k *Call, p place, flags int) (*node, syscall.Errno) {
@@ -105,7 +105,7 @@ func (c *Client) openByName(k *Call, p place, flags int) (*node, syscall.Errno) 
 	return n, err
 }
 
-func (c *Client) openByHandle(k *Call, n *node, p place) (*node, syscall.Errno) {
+func (c *Client) openByHandle(k *Call, n *node) (*node, syscall.Errno) {
 	r := c.rpc(k, opOpenFile)
 	r.request.node = n
 	err := r.do()
@@ -114,7 +114,6 @@ func (c *Client) openByHandle(k *Call, n *node, p place) (*node, syscall.Errno) 
 		c.update(c.inode(n), r.change, r.length)
 	case syscall.ESTALE:
 		c.staled(r)
-		p.dir.drop(p.name)
 	}
 	c.put(r)
 	return n, err

@@ -106,7 +106,7 @@ func (s *Server) lock(q *request, a *reply) {
 	for i := 0; i < len(n.grants); {
 		have := n.grants[i]
 		switch {
-		case have == g || have.owner == g.owner || !have.excl && q.shared:
+		case have == g || !have.excl && q.shared:
 			i++
 		case s.over(have.st):
 			s.expire(have.st)
