@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -93,17 +94,52 @@ func (f *raceFlags) run(g *globals, cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	p := newProgress(g)
-	c.Progress = func(s race.Summary) {
-		p.show(fmt.Sprintf("%d seeds, %.1f M steps, %d violations", s.Seeds, float64(s.Steps)/1e6, len(s.Bad)))
+	if f.compare {
+		return f.runCompare(ctx, g, c)
 	}
-	sum := c.Run(ctx)
-	p.clear()
+	sum := f.runAll(ctx, g, &c)
 	fmt.Fprintln(g.stdout, c.Verdict(sum))
 	if err := f.report(g, c, sum); err != nil {
 		return err
 	}
 	if code := c.Code(sum); code != race.ExitPass {
+		return &exitError{code: code}
+	}
+	return nil
+}
+
+// runAll makes the runs, with a line of progress.
+func (f *raceFlags) runAll(ctx context.Context, g *globals, c *race.Campaign) race.Summary {
+	p := newProgress(g)
+	c.Progress = func(s race.Summary) {
+		p.show(fmt.Sprintf("%d seeds, %.1f M steps, %d violations", s.Seeds, float64(s.Steps)/1e6, len(s.Bad)))
+	}
+	defer p.clear()
+	return c.Run(ctx)
+}
+
+// runCompare runs both protocols on the same seeds, to their end: how often
+// each breaks a promise. It fails only if fencepost does.
+func (f *raceFlags) runCompare(ctx context.Context, g *globals, c race.Campaign) error {
+	code := race.ExitPass
+	for _, protocol := range []string{race.ProtocolLegacy, race.ProtocolFencepost} {
+		c := c
+		c.Options.Protocol, c.KeepGoing = protocol, math.MaxInt
+		s := f.runAll(ctx, g, &c)
+		kinds := race.Counts{}
+		for _, b := range s.Bad {
+			kinds[b.Violation.Kind]++
+		}
+		fmt.Fprintf(g.stdout, "%-10s %d of %d seeds break a promise", protocol, len(s.Bad), s.Seeds)
+		if len(s.Bad) > 0 {
+			fmt.Fprintf(g.stdout, ": %s", kinds)
+		}
+		fmt.Fprintln(g.stdout)
+		if protocol == race.ProtocolFencepost {
+			code = c.Code(s)
+		}
+	}
+	if code != race.ExitPass {
 		return &exitError{code: code}
 	}
 	return nil

@@ -29,6 +29,13 @@ func (r *run) setUpCluster() {
 	r.sim.OnStart = r.clusterStarts
 }
 
+// clusterGoesOn lets the cluster start and end what is due, though nobody asks
+// it anything.
+func (r *run) clusterGoesOn() {
+	r.sim.Starts()
+	r.w.After(time.Second/2, r.clusterGoesOn)
+}
+
 // idLength is a job id's.
 const idLength = 36
 

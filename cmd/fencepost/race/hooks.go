@@ -5,8 +5,8 @@ import (
 	"time"
 
 	"fencepost/spool"
+	"fencepost/spool/env/nfssim"
 	"fencepost/spool/env/simenv"
-	"fencepost/spool/vfs/nfssim"
 )
 
 // hooks has the simulator asked about each call, told each effect.

@@ -11,8 +11,8 @@ import (
 	"fencepost/lease"
 	"fencepost/spool"
 	"fencepost/spool/env/drill"
+	"fencepost/spool/env/nfssim"
 	"fencepost/spool/env/simenv"
-	"fencepost/spool/vfs/nfssim"
 	"fencepost/submit"
 	"fencepost/submit/clustersim"
 )

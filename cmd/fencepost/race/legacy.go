@@ -122,7 +122,7 @@ func (l *legacyHost) submit() {
 func (l *legacyHost) dropped(id string, err error) {
 	j := l.h.r.oracle.jobs[id]
 	var e *submit.Error
-	if j == nil || j.starts > 0 || !errors.As(err, &e) || e.Outcome != submit.Unfit {
+	if j == nil || l.h.r.sim.ByName(id) != "" || !errors.As(err, &e) || e.Outcome != submit.Unfit {
 		return
 	}
 	l.h.r.oracle.violate(Safety, "lost", id, "host %s took job %d, could not submit it, and dropped it: %v", l.h.label, j.n, err)
@@ -137,6 +137,7 @@ func (l *legacyHost) say(id, op, words string) {
 func (r *run) sendLegacy() {
 	for i := range r.opt.Jobs {
 		rec := record(jobID(i), i, "one")
+		rec.ReceivedBy = r.hosts[0].name
 		j := r.oracle.add(rec.ID)
 		data, err := codec.EncodeXML(rec)
 		if err != nil {

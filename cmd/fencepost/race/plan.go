@@ -4,8 +4,8 @@ import (
 	"slices"
 	"time"
 
+	"fencepost/spool/env/nfssim"
 	"fencepost/spool/env/simenv"
-	"fencepost/spool/vfs/nfssim"
 	"fencepost/submit"
 )
 

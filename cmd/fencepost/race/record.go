@@ -10,7 +10,7 @@ import (
 
 	"fencepost/cmd/fencepost/race/history"
 	"fencepost/spool"
-	"fencepost/spool/vfs/nfssim"
+	"fencepost/spool/env/nfssim"
 	"fencepost/submit/clustersim"
 )
 

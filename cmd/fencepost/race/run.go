@@ -12,8 +12,8 @@ import (
 	"fencepost/lease"
 	"fencepost/spool"
 	"fencepost/spool/env/drill"
+	"fencepost/spool/env/nfssim"
 	"fencepost/spool/env/simenv"
-	"fencepost/spool/vfs/nfssim"
 	"fencepost/submit"
 	"fencepost/submit/clustersim"
 )
@@ -56,6 +56,7 @@ func Run(opt Options) (res *Result) {
 		}
 	}()
 	defer r.w.Close()
+	r.clusterGoesOn()
 	if opt.Protocol == ProtocolLegacy {
 		r.legacy()
 	} else {
@@ -136,8 +137,7 @@ func (r *run) fencepost() {
 	}
 	r.w.Run(r.w.Now() + longestLate + 2*grace)
 	r.sim.Land()
-	r.sim.Starts() // what is due, starts
-	r.w.Run(r.w.Now())
+	r.w.Run(r.w.Now() + time.Second) // what is due at the cluster starts
 	r.final()
 }
 

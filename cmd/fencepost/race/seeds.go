@@ -1,7 +1,9 @@
 package race
 
 import (
+	"cmp"
 	"context"
+	"slices"
 	"sync"
 	"time"
 )
@@ -130,6 +132,7 @@ func (c *campaign) summary() Summary {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	s := c.sum
+	s.Bad = slices.SortedFunc(slices.Values(s.Bad), func(a, b *Result) int { return cmp.Compare(a.Options.Seed, b.Options.Seed) })
 	s.Real = time.Since(c.start)
 	s.Faults, s.Seen = Counts{}, Counts{}
 	s.Faults.Add(c.sum.Faults)

@@ -5,8 +5,8 @@ import (
 	"time"
 
 	"fencepost/spool"
+	"fencepost/spool/env/nfssim"
 	"fencepost/spool/env/simenv"
-	"fencepost/spool/vfs/nfssim"
 )
 
 // timeline plans the faults that come by the clock.

@@ -9,9 +9,9 @@ import (
 	"testing"
 	"time"
 
+	"fencepost/spool/env/nfssim"
 	"fencepost/spool/env/simenv"
 	"fencepost/spool/vfs"
-	"fencepost/spool/vfs/nfssim"
 )
 
 // model is a server with hosts, each with one process at a time.

@@ -8,9 +8,9 @@ import (
 	"testing"
 	"time"
 
+	"fencepost/spool/env/nfssim"
 	"fencepost/spool/env/simenv"
 	"fencepost/spool/vfs"
-	"fencepost/spool/vfs/nfssim"
 )
 
 // once has a fate for the first request of a kind.

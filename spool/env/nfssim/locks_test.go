@@ -6,8 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"fencepost/spool/env/nfssim"
 	"fencepost/spool/vfs"
-	"fencepost/spool/vfs/nfssim"
 	"golang.org/x/sys/unix"
 )
 

@@ -5,10 +5,10 @@ import (
 	"testing"
 	"time"
 
+	"fencepost/spool/env/nfssim"
 	"fencepost/spool/env/simenv"
 	"fencepost/spool/vfs"
 	vfstest "fencepost/spool/vfs/conformance"
-	"fencepost/spool/vfs/nfssim"
 )
 
 // synchronous lets plain goroutines use a process's file system: each call is a

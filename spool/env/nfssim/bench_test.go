@@ -6,9 +6,9 @@ import (
 	"testing"
 	"time"
 
+	"fencepost/spool/env/nfssim"
 	"fencepost/spool/env/simenv"
 	"fencepost/spool/vfs"
-	"fencepost/spool/vfs/nfssim"
 )
 
 // bench measures calls of one process, b.N at a time; RPCs are counted.

@@ -7,8 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"fencepost/spool/env/nfssim"
 	"fencepost/spool/vfs"
-	"fencepost/spool/vfs/nfssim"
 )
 
 // TestCosts: which requests a call makes.

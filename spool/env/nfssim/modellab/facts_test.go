@@ -4,8 +4,8 @@ import (
 	"testing"
 	"time"
 
+	"fencepost/spool/env/nfssim/modellab"
 	"fencepost/spool/vfs/nfsfacts"
-	"fencepost/spool/vfs/nfssim/modellab"
 )
 
 // open lists what the table expects and real clients weren't asked yet: an

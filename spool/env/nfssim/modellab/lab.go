@@ -8,9 +8,9 @@ import (
 	"syscall"
 	"time"
 
+	"fencepost/spool/env/nfssim"
 	"fencepost/spool/env/simenv"
 	"fencepost/spool/vfs/nfsfacts"
-	"fencepost/spool/vfs/nfssim"
 )
 
 // Lab is a model with hosts.
