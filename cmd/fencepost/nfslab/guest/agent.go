@@ -1,0 +1,116 @@
+package guest
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// Call is one system call for an agent.
+type Call struct {
+	Op       string
+	Name, To string
+	Fd       int
+	Flags    int // of open and flock
+	N        int // bytes to read
+	Data     []byte
+}
+
+// Answer is what came of it.
+type Answer struct {
+	Errno syscall.Errno
+	Fd    int
+	Ino   uint64
+	Data  []byte
+	Names []string
+}
+
+// runAgent makes the calls that it reads, one after the other.
+func runAgent(r io.Reader, w io.Writer) error {
+	in := json.NewDecoder(bufio.NewReader(r))
+	out := json.NewEncoder(w)
+	for {
+		var c Call
+		if err := in.Decode(&c); errors.Is(err, io.EOF) {
+			return nil
+		} else if err != nil {
+			return err
+		}
+		a, err := c.do()
+		if err != nil && !errors.As(err, &a.Errno) {
+			return err
+		}
+		if err := out.Encode(a); err != nil {
+			return err
+		}
+	}
+}
+
+func (c Call) do() (a Answer, err error) {
+	switch c.Op {
+	case "open":
+		a.Fd, err = unix.Open(c.Name, c.Flags|unix.O_CLOEXEC, 0o644)
+	case "read":
+		a.Data = make([]byte, c.N)
+		var n int
+		n, err = unix.Pread(c.Fd, a.Data, 0)
+		a.Data = a.Data[:max(n, 0)]
+	case "write":
+		var n int
+		if n, err = unix.Pwrite(c.Fd, c.Data, 0); err == nil && n < len(c.Data) {
+			err = unix.ENOSPC
+		}
+	case "fsync":
+		err = unix.Fsync(c.Fd)
+	case "close":
+		err = unix.Close(c.Fd)
+	case "flock":
+		err = unix.Flock(c.Fd, c.Flags)
+	case "stat":
+		var st unix.Stat_t
+		err = unix.Stat(c.Name, &st)
+		a.Ino = st.Ino
+	case "list":
+		a.Names, err = list(c.Name)
+	case "rename":
+		err = unix.Rename(c.Name, c.To)
+	case "renamenoreplace":
+		err = unix.Renameat2(unix.AT_FDCWD, c.Name, unix.AT_FDCWD, c.To, unix.RENAME_NOREPLACE)
+	case "link":
+		err = unix.Link(c.Name, c.To)
+	case "mkdir":
+		err = unix.Mkdir(c.Name, 0o755)
+	case "rmdir":
+		err = unix.Rmdir(c.Name)
+	case "remove":
+		err = unix.Unlink(c.Name)
+	default:
+		err = fmt.Errorf("unknown call %q", c.Op)
+	}
+	return a, err
+}
+
+// list is opendir, readdir, closedir, and nothing between.
+func list(dir string) (names []string, err error) {
+	fd, err := unix.Open(dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer unix.Close(fd)
+	buf := make([]byte, 32<<10)
+	for {
+		n, err := unix.ReadDirent(fd, buf)
+		if err != nil {
+			return nil, err
+		}
+		if n <= 0 {
+			return names, nil
+		}
+		_, _, names = unix.ParseDirent(buf[:n], -1, names)
+	}
+}
