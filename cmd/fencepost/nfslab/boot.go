@@ -3,7 +3,6 @@ package nfslab
 import (
 	"bytes"
 	"context"
-	_ "embed"
 	"errors"
 	"fmt"
 	"io"
@@ -20,13 +19,10 @@ import (
 	"fencepost/cmd/fencepost/nfslab/line"
 )
 
-//go:embed server.sh
-var serverScript string
-
-//go:embed host.sh
-var hostScript string
-
-const kernel = "/usr/bin/linux.uml"
+const (
+	kernel = "/usr/bin/linux.uml"
+	mkfs   = "/usr/sbin/mkfs.ext4"
+)
 
 // needs are the programs that a laboratory needs, and the packages with them.
 func needs() map[string]string {
@@ -36,7 +32,7 @@ func needs() map[string]string {
 		"/usr/sbin/nfsdcld":    "nfs-kernel-server",
 		"/sbin/mount.nfs":      "nfs-common",
 		"/sbin/rpcbind":        "rpcbind",
-		"/usr/sbin/mkfs.ext4":  "e2fsprogs",
+		mkfs:                   "e2fsprogs",
 		"/usr/sbin/modprobe":   "kmod",
 		"/usr/bin/ip":          "iproute2",
 		"/usr/lib/uml/modules": "user-mode-linux",
@@ -74,6 +70,7 @@ type Lab struct {
 	// Server starts commands where the server runs, outside of all hosts.
 	Server *line.Client
 
+	agent *Agent // at the server
 	dir   string
 	uml   *exec.Cmd
 	toUML io.Closer
@@ -97,9 +94,12 @@ func Boot(ctx context.Context, c Config) (_ *Lab, err error) {
 	if err := l.start(ctx, c); err != nil {
 		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
-	script := l.Server.Command("sh", "-c", serverScript)
-	script.Env = []string{fmt.Sprintf("LEASE=%d", int(Lease.Seconds()))}
-	if _, err := script.Output(ctx); err != nil {
+	server := l.Server.Command(guest.Program, guest.RoleServer, fmt.Sprint(int(Lease.Seconds())))
+	_, err = server.Output(ctx)
+	if err == nil {
+		l.agent, err = StartAgent(l.Server)
+	}
+	if err != nil {
 		err = fmt.Errorf("start the server: %w\n%s", err, l.log)
 		return nil, errors.Join(err, l.Close())
 	}
@@ -125,6 +125,9 @@ func (l *Lab) start(ctx context.Context, c Config) error {
 	}
 	if err := os.Truncate(disk, diskSize); err != nil {
 		return err
+	}
+	if out, err := exec.CommandContext(ctx, mkfs, "-q", "-m", "0", disk).CombinedOutput(); err != nil {
+		return fmt.Errorf("%s: %w: %s", mkfs, err, out)
 	}
 	if err := os.Mkdir(l.Share(), 0o755); err != nil {
 		return err

@@ -75,32 +75,26 @@ func (h *Host) start(ctx context.Context, c HostConfig) error {
 	if err := h.init.Start(); err != nil {
 		return err
 	}
-	err := h.lab.sh(ctx, fmt.Sprintf("ip link add v%d type veth peer name eth0 netns %d && ip link set v%d master br0 up",
-		h.number, h.init.Pid(), h.number))
-	if err != nil {
+	link := h.lab.Server.Command("ip", "link", "add", h.link(), "master", "br0", "up", "type", "veth",
+		"peer", "name", "eth0", "netns", fmt.Sprint(h.init.Pid()))
+	if _, err := link.Output(ctx); err != nil {
 		return err
 	}
-	script := h.Command("sh", "-c", hostScript)
-	export := "/"
-	if c.Version == "3" {
-		export = "/tmp/export"
-	}
-	script.Env = []string{"NAME=" + h.Name, "ADDR=" + h.Addr, "VERS=" + c.Version, fmt.Sprintf("PORT=%d", h.port()),
-		"OPTIONS=" + c.Options, "EXPORT=" + export}
-	_, err = script.Output(ctx)
+	_, err := h.Command(guest.Program, guest.RoleMount, h.Name, h.Addr, c.Version, fmt.Sprint(h.port()), c.Options).Output(ctx)
 	return err
 }
+
+// link is the server's end of the host's network cable.
+func (h *Host) link() string { return fmt.Sprintf("v%d", h.number) }
 
 func (h *Host) port() int { return 3000 + h.number }
 
 // startProxy starts the way to the server that can lose replies. The server
 // sees the client at an address of its own, not the proxy's.
 func (h *Host) startProxy() error {
-	as := fmt.Sprintf("10.9.0.%d", 110+h.number)
-	if err := h.lab.sh(context.Background(), "ip addr add "+as+"/32 dev lo"); err != nil {
-		return err
-	}
-	h.proxy = h.lab.Server.Command(guest.Program, guest.RoleProxy, fmt.Sprintf("10.9.0.1:%d", h.port()), "10.9.0.1:2049", as)
+	as := fmt.Sprintf("10.9.1.%d", 10+h.number)
+	h.proxy = h.lab.Server.Command(guest.Program, guest.RoleProxy,
+		fmt.Sprintf("%s:%d", guest.ServerAddr, h.port()), guest.ServerAddr+":2049", as)
 	r, w := io.Pipe()
 	h.proxy.Input, h.proxy.Stdout, h.proxy.Stderr = true, w, h.lab.log
 	if err := h.proxy.Start(); err != nil {
@@ -142,13 +136,16 @@ func (h *Host) order(order string) error {
 }
 
 // Cut pulls the host's network cable.
-func (h *Host) Cut() error {
-	return h.lab.sh(context.Background(), fmt.Sprintf("ip link set v%d down", h.number))
+func (h *Host) Cut() error { return h.cable("link down") }
+
+func (h *Host) cable(op string) error {
+	_, err := h.lab.agent.Call(guest.Call{Op: op, Name: h.link()})
+	return err
 }
 
 // Join ends Cut and LoseReply.
 func (h *Host) Join() error {
-	return errors.Join(h.order("join"), h.lab.sh(context.Background(), fmt.Sprintf("ip link set v%d up", h.number)))
+	return errors.Join(h.order("join"), h.cable("link up"))
 }
 
 // LoseReply loses the reply to the host's next call of op (see
@@ -168,7 +165,7 @@ func (h *Host) Lost(ctx context.Context) error {
 // Close switches the host off, without a word to the server.
 func (h *Host) Close() error {
 	if h.init != nil {
-		_ = h.lab.sh(context.Background(), fmt.Sprintf("ip link del v%d", h.number))
+		_ = h.Cut()
 		_ = h.init.CloseInput()
 	}
 	if h.proxy != nil {
@@ -177,25 +174,15 @@ func (h *Host) Close() error {
 	return nil
 }
 
-// sh runs a short script where the server runs.
-func (l *Lab) sh(ctx context.Context, script string) error {
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
-	defer cancel()
-	_, err := l.Server.Command("sh", "-c", script).Output(ctx)
-	return err
-}
-
 // RestartServer ends the NFS server's threads, and all it remembers with them,
 // and starts it again. Grace begins.
 func (l *Lab) RestartServer() error {
-	return l.sh(context.Background(), "rpc.nfsd 0 && rpc.nfsd 8")
-}
-
-// FillDisk has the server run out of space; FreeDisk ends that.
-func (l *Lab) FillDisk() error {
-	return l.sh(context.Background(), "dd if=/dev/zero of=/tmp/export/.filler bs=1M 2>/dev/null; dd if=/dev/zero of=/tmp/export/.filler2 bs=4k 2>/dev/null; sync /tmp/export")
-}
-
-func (l *Lab) FreeDisk() error {
-	return l.sh(context.Background(), "rm -f /tmp/export/.filler /tmp/export/.filler2")
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	for _, c := range guest.Restart() {
+		if _, err := l.Server.Command(c...).Output(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -15,6 +15,10 @@ type Lab interface {
 	// Host is the i-th host, from 0. There are two or more.
 	Host(i int) Host
 
+	// AddHost adds a host for one experiment, which closes it. Errors match
+	// errors.ErrUnsupported for options that can't be had.
+	AddHost(o HostOptions) (Host, error)
+
 	// Sleep lets time go by for all.
 	Sleep(d time.Duration)
 
@@ -26,8 +30,21 @@ type Lab interface {
 	Close() error
 }
 
+// HostOptions are how an added host differs from the others.
+type HostOptions struct {
+	// Mount are options of its mount: "soft,timeo=30,retrans=1", "nolock",
+	// "local_lock=flock".
+	Mount string
+	// Twin is a host whose hostname it has, too, and none of them has an NFS
+	// client identifier. nil = a hostname of its own.
+	Twin Host
+}
+
 // Host is a machine with an NFS client of its own.
 type Host interface {
+	// Close switches the host off, without a word to the server.
+	Close() error
+
 	// Start starts a process.
 	Start() (Process, error)
 

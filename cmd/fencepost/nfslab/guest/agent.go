@@ -89,6 +89,8 @@ func (c Call) do() (a Answer, err error) {
 		err = unix.Rmdir(c.Name)
 	case "remove":
 		err = unix.Unlink(c.Name)
+	case "link up", "link down":
+		err = linkUp(c.Name, c.Op == "link up")
 	default:
 		err = fmt.Errorf("unknown call %q", c.Op)
 	}

@@ -12,10 +12,12 @@ const Program = "/run/nfslab"
 
 // The guest's roles, as first argument of Program.
 const (
-	RoleHost  = "host"  // first process of a host
-	RoleServe = "serve" // runs commands
-	RoleAgent = "agent" // makes system calls
-	RoleProxy = "proxy" // loses replies
+	RoleServe  = "serve"  // runs commands
+	RoleServer = "server" // starts the NFS server
+	RoleHost   = "host"   // first process of a host
+	RoleMount  = "mount"  // connects a host and mounts the export
+	RoleAgent  = "agent"  // makes system calls
+	RoleProxy  = "proxy"  // loses replies
 )
 
 // IsInit says whether this process is the first one of a guest.
@@ -30,8 +32,12 @@ func Main(args []string) (code int, ok bool) {
 		err = bootUp()
 	case len(args) == 0:
 		return 0, false
+	case args[0] == RoleServer:
+		err = runServer(args[1:])
 	case args[0] == RoleHost:
 		err = runHost()
+	case args[0] == RoleMount:
+		err = runMount(args[1:])
 	case args[0] == RoleServe:
 		err = line.Serve(os.Stdin, os.Stdout)
 	case args[0] == RoleAgent:

@@ -103,17 +103,6 @@ func mountAll(mounts []mounted) error {
 	return nil
 }
 
-// runHost is the first process of a host, in namespaces of its own.
-func runHost() error {
-	if err := syscall.Mount("none", "/", "", syscall.MS_REC|syscall.MS_PRIVATE, ""); err != nil {
-		return fmt.Errorf("make the mounts private: %w", err)
-	}
-	if err := mountAll([]mounted{{"proc", "/proc", "proc", ""}, {"sysfs", "/sys", "sysfs", ""}}); err != nil {
-		return err
-	}
-	return runServe("")
-}
-
 // runServe has a child serve the stream and buries what dies meanwhile, since
 // orphans become this process's children. The stream is this process's own
 // input and output if terminal is empty.

@@ -1,0 +1,81 @@
+package guest
+
+import (
+	"fmt"
+	"net/netip"
+	"os"
+	"strings"
+	"syscall"
+)
+
+// runHost is the first process of a host, in namespaces of its own.
+func runHost() error {
+	if err := syscall.Mount("none", "/", "", syscall.MS_REC|syscall.MS_PRIVATE, ""); err != nil {
+		return fmt.Errorf("make the mounts private: %w", err)
+	}
+	self, err := os.ReadFile(Program)
+	if err != nil {
+		return err
+	}
+	mounts := []mounted{{"proc", "/proc", "proc", ""}, {"sysfs", "/sys", "sysfs", ""}}
+	for _, dir := range []string{"/run", "/tmp", "/var/tmp", "/var/lib/nfs", "/dev/shm"} {
+		mounts = append(mounts, mounted{"tmpfs", dir, "tmpfs", "mode=1777"})
+	}
+	if err := mountAll(mounts); err != nil {
+		return err
+	}
+	for _, dir := range []string{pipes, "/var/lib/nfs/sm", "/var/lib/nfs/sm.bak"} {
+		if err := os.Mkdir(dir, 0o755); err != nil {
+			return err
+		}
+	}
+	if err := mountAll([]mounted{{"rpc_pipefs", pipes, "rpc_pipefs", ""}}); err != nil {
+		return err
+	}
+	if err := os.WriteFile(Program, self, 0o755); err != nil {
+		return err
+	}
+	return runServe("")
+}
+
+// runMount: NAME ADDRESS VERSION PORT OPTIONS. It names the host, connects it,
+// and mounts the export.
+func runMount(args []string) error {
+	if len(args) != 5 {
+		return fmt.Errorf("mount: %d arguments", len(args))
+	}
+	name, version, port, options := args[0], args[2], args[3], args[4]
+	addr, err := netip.ParseAddr(args[1])
+	if err != nil {
+		return err
+	}
+	if err := syscall.Sethostname([]byte(name)); err != nil {
+		return err
+	}
+	if err := setAddr("eth0", addr.As4()); err != nil {
+		return err
+	}
+	for _, link := range []string{"lo", "eth0"} {
+		if err := linkUp(link, true); err != nil {
+			return err
+		}
+	}
+	kind, export := "4 ", "/"
+	if version == "3" {
+		kind, export = " ", Export
+		locks := !strings.Contains(","+options+",", ",nolock,")
+		for _, daemon := range []string{"rpcbind -w", "rpc.statd --no-notify"} {
+			if !locks {
+				break
+			}
+			if err := run(daemon); err != nil {
+				return err
+			}
+		}
+	}
+	if options != "" {
+		options = "," + options
+	}
+	return run("mount.nfs" + kind + ServerAddr + ":" + export + " " + Mount + " -o vers=" + version +
+		",proto=tcp,sec=sys,port=" + port + options)
+}
