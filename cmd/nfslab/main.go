@@ -2,15 +2,19 @@ package main
 
 import (
 	"context"
+	"flag"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
+	"regexp"
 	"strings"
 	"syscall"
 	"time"
 
 	"fencepost/cmd/fencepost/nfslab"
 	"fencepost/cmd/fencepost/nfslab/guest"
+	"fencepost/spool/vfs/nfsfacts"
 )
 
 func main() {
@@ -19,20 +23,77 @@ func main() {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	t := time.Now()
-	say := func(what ...any) { fmt.Println(append([]any{time.Since(t).Round(time.Millisecond)}, what...)...) }
-	l, err := nfslab.Boot(ctx, nfslab.Config{Log: os.Stderr})
-	say("booted", err)
+	good, err := lab(ctx, os.Args[1:], os.Stdout)
 	if err != nil {
+		fmt.Fprintln(os.Stderr, "nfslab:", err)
+	}
+	if err != nil || !good {
 		os.Exit(1)
 	}
-	h, err := l.AddHost(ctx, nfslab.HostConfig{})
-	say("host", err)
-	h, err = l.AddHost(ctx, nfslab.HostConfig{})
-	say("host", err)
-	_ = h
-	_ = strings.Fields
-	out, err := h.Command("dmesg").Output(ctx)
-	say(string(out), err)
-	say(l.Close())
+}
+
+// lab does what the arguments ask for; good says whether all was as expected.
+func lab(ctx context.Context, args []string, out io.Writer) (good bool, err error) {
+	flags := flag.NewFlagSet("nfslab", flag.ExitOnError)
+	versions := flags.String("versions", "4.2", "versions of NFS, with commas")
+	options := flags.String("options", "", "more mount options")
+	only := flags.String("run", "", "regular expression: which experiments")
+	verbose := flags.Bool("v", false, "show what the kernel says")
+	_ = flags.Parse(args)
+	want, err := regexp.Compile(*only)
+	if err != nil {
+		return false, err
+	}
+	config := nfslab.Config{}
+	if *verbose {
+		config.Log = os.Stderr
+	}
+	began := time.Now()
+	l, err := nfslab.Boot(ctx, config)
+	if err != nil {
+		return false, err
+	}
+	defer func() {
+		if closed := l.Close(); err == nil {
+			err = closed
+		}
+	}()
+	fmt.Fprintf(out, "booted in %.1f s\n", time.Since(began).Seconds())
+	good = true
+	for _, v := range strings.Split(*versions, ",") {
+		fmt.Fprintf(out, "\nNFS %s %s\n", v, *options)
+		err := l.RunFacts(ctx, nfslab.Run{
+			Mount: nfslab.HostConfig{Version: v, Options: *options},
+			Want:  func(e nfsfacts.Experiment) bool { return want.MatchString(e.Name) },
+			Done: func(r nfsfacts.Result, took time.Duration) {
+				good = good && len(r.Differs()) == 0
+				show(out, r, took)
+			},
+		})
+		if err != nil {
+			return false, err
+		}
+	}
+	return good, nil
+}
+
+func show(out io.Writer, r nfsfacts.Result, took time.Duration) {
+	verdict := "as expected"
+	why, skipped := r.Skipped()
+	switch {
+	case skipped:
+		verdict = "not run: " + why
+	case len(r.Differs()) > 0:
+		verdict = "DIFFERS"
+	}
+	fmt.Fprintf(out, "%-20s %5.1f s  %s\n", r.Experiment.Name, took.Seconds(), verdict)
+	if skipped {
+		return
+	}
+	for _, o := range r.Seen {
+		fmt.Fprintf(out, "    %-45s %s\n", o.What, o.Is)
+	}
+	for _, d := range r.Differs() {
+		fmt.Fprintf(out, "    ! %s\n", d)
+	}
 }

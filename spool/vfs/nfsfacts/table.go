@@ -27,6 +27,9 @@ type Experiment struct {
 	run  func(*trial)
 }
 
+// Table is all experiments.
+func Table() []Experiment { return slices.Concat(names(), locks(), lost()) }
+
 // Answer is what is observed at one point of an experiment.
 type Answer struct {
 	What string
@@ -230,10 +233,10 @@ func (p *process) open(name string, flags int) int {
 // opens is an open that only its answer matters of.
 func (p *process) opens(name string, flags int) error {
 	fd, err := p.Open(p.t.in(name), flags)
-	if err == nil {
-		p.t.must(p.Close(fd))
+	if err != nil {
+		return err
 	}
-	return err
+	return p.Close(fd)
 }
 
 func (p *process) stats(name string) error {
@@ -244,7 +247,9 @@ func (p *process) stats(name string) error {
 func (p *process) rename(from, to string) error { return p.Rename(p.t.in(from), p.t.in(to)) }
 
 // has says, by a fresh listing, whether a name is there.
-func (p *process) has(name string) bool { return slices.Contains(p.list(path.Dir(name)), path.Base(name)) }
+func (p *process) has(name string) bool {
+	return slices.Contains(p.list(path.Dir(name)), path.Base(name))
+}
 
 // list is a fresh listing, sorted, without the names of removed open files.
 func (p *process) list(dir string) []string {
@@ -277,9 +282,6 @@ func (p *process) read(name string) string {
 	p.t.must(p.Close(fd))
 	return string(data)
 }
-
-// begin starts a call that is expected not to come back by itself.
-func (p *process) begin(f func(Process) error) Pending { return p.Begin(f) }
 
 // blocked says whether a call hasn't come back after d.
 func blocked(c Pending, d time.Duration) string {
