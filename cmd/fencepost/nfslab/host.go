@@ -215,3 +215,19 @@ func (l *Lab) RestartServer() error {
 	}
 	return nil
 }
+
+// filler takes the space that FillDisk takes away.
+const filler = guest.Export + "/.filler"
+
+// FillDisk has the server run out of space: what needs a new block fails.
+// FreeDisk ends that.
+func (l *Lab) FillDisk() error {
+	_, err := l.agent.Call(guest.Call{Op: "fill", Name: filler})
+	return err
+}
+
+// FreeDisk ends FillDisk.
+func (l *Lab) FreeDisk() error {
+	_, err := l.agent.Call(guest.Call{Op: "remove", Name: filler})
+	return err
+}
