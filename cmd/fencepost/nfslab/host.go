@@ -8,7 +8,6 @@ import (
 	"io"
 	"strings"
 	"syscall"
-	"time"
 
 	"fencepost/cmd/fencepost/nfslab/guest"
 	"fencepost/cmd/fencepost/nfslab/line"
@@ -206,14 +205,8 @@ func (h *Host) Close() error {
 // RestartServer ends the NFS server's threads, and all it remembers with them,
 // and starts it again. Grace begins.
 func (l *Lab) RestartServer() error {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	defer cancel()
-	for _, c := range guest.Restart() {
-		if _, err := l.Server.Command(c...).Output(ctx); err != nil {
-			return err
-		}
-	}
-	return nil
+	_, err := l.agent.Call(guest.Call{Op: "restart server"})
+	return err
 }
 
 // filler takes the space that FillDisk takes away.

@@ -133,6 +133,8 @@ func (c Call) do() (a Answer, err error) {
 		err = unix.Unlink(c.Name)
 	case "link up", "link down":
 		err = linkUp(c.Name, c.Op == "link up")
+	case "restart server":
+		err = restartServer()
 	case "fill":
 		err = fill(c.Name)
 	default:
