@@ -1,0 +1,60 @@
+package guest
+
+import (
+	"bufio"
+	"fmt"
+	"net"
+	"os"
+	"strings"
+	"syscall"
+	"time"
+
+	"fencepost/cmd/fencepost/nfslab/rpcproxy"
+)
+
+// runProxy: LISTEN SERVER AS. It takes connections at LISTEN and connects to
+// SERVER from the address AS and the client's own port, since the server tells
+// a client that comes again by its port (and its requests' numbers). Orders on
+// standard input: "lose OP", "join". It says "ready", "ok" to each order,
+// and "lost OP" when it has lost a reply.
+func runProxy(args []string) error {
+	if len(args) != 3 {
+		return fmt.Errorf("proxy: %d arguments", len(args))
+	}
+	l, err := net.Listen("tcp", args[0])
+	if err != nil {
+		return err
+	}
+	defer l.Close()
+	p := rpcproxy.New(func(client net.Addr) (net.Conn, error) {
+		local := &net.TCPAddr{IP: net.ParseIP(args[2])}
+		if c, ok := client.(*net.TCPAddr); ok {
+			local.Port = c.Port
+		}
+		d := net.Dialer{LocalAddr: local, Timeout: 5 * time.Second, Control: func(_, _ string, c syscall.RawConn) error {
+			return c.Control(func(fd uintptr) {
+				_ = syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_REUSEADDR, 1)
+			})
+		}}
+		return d.Dial("tcp", args[1])
+	}, func(op string) { fmt.Println("lost", op) })
+	go func() { _ = p.Serve(l) }()
+	fmt.Println("ready")
+	orders := bufio.NewScanner(os.Stdin)
+	for orders.Scan() {
+		order, op, _ := strings.Cut(orders.Text(), " ")
+		switch order {
+		case "lose":
+			err = p.Lose(op)
+		case "join":
+			p.Join()
+		default:
+			err = fmt.Errorf("proxy: order %q", order)
+		}
+		if err != nil {
+			return err
+		}
+		fmt.Println("ok")
+	}
+	return orders.Err()
+}

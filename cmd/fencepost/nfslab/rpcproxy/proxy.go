@@ -1,0 +1,177 @@
+package rpcproxy
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"sync"
+)
+
+// Proxy is one client's way to the server.
+type Proxy struct {
+	dial func(client net.Addr) (net.Conn, error)
+	lost func(op string)
+
+	mu   sync.Mutex
+	lose string        // guarded by mu: the operation whose next reply is lost; "" = none
+	join chan struct{} // guarded by mu: closed by Join; nil = not cut
+}
+
+// New has dial connect to the server for a client's connection, and tells lost
+// when a reply was lost.
+func New(dial func(client net.Addr) (net.Conn, error), lost func(op string)) *Proxy {
+	return &Proxy{dial: dial, lost: lost}
+}
+
+// Lose loses the reply to the next call of op.
+func (p *Proxy) Lose(op string) error {
+	if !slices.Contains(Losable(), op) {
+		return fmt.Errorf("the reply to %q can't be lost", op)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.lose = op
+	return nil
+}
+
+// Join lets the client through again, and loses nothing more.
+func (p *Proxy) Join() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.lose = ""
+	if p.join != nil {
+		close(p.join)
+		p.join = nil
+	}
+}
+
+// Serve takes connections until the listener is closed.
+func (p *Proxy) Serve(l net.Listener) error {
+	for {
+		c, err := l.Accept()
+		if errors.Is(err, net.ErrClosed) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		go p.carry(c)
+	}
+}
+
+// carry serves one connection. While the client is cut off it is taken and not
+// heard: a client that is refused would wait ever longer before it tries again.
+func (p *Proxy) carry(client net.Conn) {
+	defer reset(client)
+	p.mu.Lock()
+	join := p.join
+	p.mu.Unlock()
+	if join != nil {
+		<-join
+	}
+	server, err := p.dial(client.RemoteAddr())
+	if err != nil {
+		return
+	}
+	defer reset(server)
+	c := &conn{proxy: p, ended: make(chan struct{})}
+	go c.calls(client, server)
+	go c.replies(server, client)
+	<-c.ended
+}
+
+// reset closes a connection at once, with all that is under way, so that its
+// port is free for the next one.
+func reset(c net.Conn) {
+	if t, ok := c.(*net.TCPConn); ok {
+		_ = t.SetLinger(0)
+	}
+	_ = c.Close()
+}
+
+// conn is one connection that is carried.
+type conn struct {
+	proxy *Proxy
+	once  sync.Once
+	ended chan struct{}
+
+	mu   sync.Mutex
+	xid  uint32 // guarded by mu: whose reply is to be lost
+	what string // guarded by mu: what that call asks for; "" = none
+}
+
+func (c *conn) end() { c.once.Do(func() { close(c.ended) }) }
+
+// buffer is enough for most calls.
+const buffer = 64 << 10
+
+func (c *conn) calls(client, server net.Conn) {
+	defer c.end()
+	r := bufio.NewReaderSize(client, buffer)
+	for {
+		raw, body, err := ReadRecord(r)
+		if err != nil {
+			return
+		}
+		// What can't be read is none of ours.
+		if m, err := Parse(body); err == nil && !m.Reply {
+			c.mark(m)
+		}
+		if _, err := server.Write(raw); err != nil {
+			return
+		}
+	}
+}
+
+// mark remembers the call whose reply is to be lost.
+func (c *conn) mark(m Message) {
+	p := c.proxy
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.lose == "" || !slices.Contains(m.Ops, p.lose) {
+		return
+	}
+	c.mu.Lock()
+	c.xid, c.what = m.XID, p.lose
+	c.mu.Unlock()
+	p.lose = ""
+}
+
+func (c *conn) replies(server, client net.Conn) {
+	defer c.end()
+	r := bufio.NewReaderSize(server, buffer)
+	for {
+		raw, body, err := ReadRecord(r)
+		if err != nil {
+			return
+		}
+		if m, err := Parse(body); err == nil && m.Reply && c.cut(m.XID) {
+			return
+		}
+		if _, err := client.Write(raw); err != nil {
+			return
+		}
+	}
+}
+
+// cut says whether this reply is the one, and if so cuts the client off before
+// anybody can notice.
+func (c *conn) cut(xid uint32) bool {
+	c.mu.Lock()
+	what := c.what
+	hit := what != "" && c.xid == xid
+	c.mu.Unlock()
+	if !hit {
+		return false
+	}
+	p := c.proxy
+	p.mu.Lock()
+	if p.join == nil {
+		p.join = make(chan struct{})
+	}
+	p.mu.Unlock()
+	p.lost(what)
+	return true
+}
