@@ -92,10 +92,6 @@ func (r *reclaim) run(made bool) error {
 	// Moving drafts forward waits for nothing; dropping them waits for both.
 	drop := claimsGone && sealedGone && made
 	draftsGone, derr := r.drain(DirDrafts, claimsGone && sealedGone, func(name string) error { return r.draft(name, drop) })
-	if drill.Broken(r.in.Env, drill.ReclaimOnePass) {
-		_, _ = r.in.rmdirEmpty(r.dir(DirSealed))
-		_, _ = r.in.rmdirEmpty(r.dir(DirClaims))
-	}
 	r.did.Gone = claimsGone && sealedGone && draftsGone
 	return errors.Join(cerr, serr, derr)
 }
@@ -119,10 +115,6 @@ func (r *reclaim) drain(base string, rmdir bool, each func(name string) error) (
 		}
 		if failed != nil || !rmdir {
 			return false, failed
-		}
-		if drill.Broken(r.in.Env, drill.ReclaimOnePass) && base != DirDrafts {
-			_ = r.in.Env.Sleep(noContext, time.Second)
-			return true, nil
 		}
 		gone, err := r.in.rmdirEmpty(dir)
 		if gone || err != nil {

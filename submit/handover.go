@@ -64,9 +64,6 @@ func (e *Engine) submitHeld(ctx context.Context, c *spool.Claim, req Request) er
 		_ = e.cluster.Release(ctx, []string{id})
 	}
 	s, err := c.Seal(id)
-	if err != nil && drill.Broken(e.env, drill.CancelOnLoss) {
-		_ = e.cluster.Cancel(ctx, id)
-	}
 	if err != nil {
 		return err // the cluster's job is left alone: the ghosts' sweep has proof or waits
 	}

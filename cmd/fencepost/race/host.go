@@ -205,16 +205,6 @@ func (c cluster) Submit(ctx context.Context, req submit.Request) (string, error)
 	return c.Client.Submit(ctx, req)
 }
 
-// Cancel, with a seeded bug, doesn't spare what isn't held any more.
-func (c cluster) Cancel(ctx context.Context, id string) error {
-	if c.r.bugs[drill.CancelOnLoss] {
-		c.r.oracle.killed(id)
-		c.r.sim.Kill(id)
-		return nil
-	}
-	return c.Client.Cancel(ctx, id)
-}
-
 func (r *run) clusterOf(h *host, e environment, prefix string) submit.Cluster {
 	p := h.proc
 	return cluster{r.sim.Client(e, clustersim.Site{Host: h.label, Prefix: prefix, Kill: func() {

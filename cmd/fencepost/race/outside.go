@@ -55,17 +55,6 @@ func (o *oracle) cancelled(id, clusterID, tok string) {
 	}
 }
 
-// killed: a job that has a final record, or will have, is cancelled.
-func (o *oracle) killed(clusterID string) {
-	for _, j := range o.order {
-		for _, p := range j.places {
-			if (p.where == atSealed || p.where == atDone) && p.name.Cluster == clusterID {
-				o.violate(Safety, "cancelled", j.id, "job %d was cancelled as %s: %s", j.n, clusterID, p.path)
-			}
-		}
-	}
-}
-
 // started checks that no two submissions of a job ran.
 func (o *oracle) started(id string) {
 	if j := o.jobs[id]; j != nil {

@@ -55,20 +55,6 @@ func readTape(t *testing.T, name string) race.Tape {
 	return tape
 }
 
-// TestFound replays runs that broke a promise of an earlier version.
-func TestFound(t *testing.T) {
-	tapes, err := filepath.Glob(filepath.Join("testdata", "found", "*.tape"))
-	if err != nil || len(tapes) == 0 {
-		t.Fatal("no tapes", err)
-	}
-	for _, name := range tapes {
-		tape := readTape(t, name)
-		if v := race.Run(tape.Options).Violation; v != nil {
-			t.Errorf("%s: %v\n%s", name, v, v.Detail)
-		}
-	}
-}
-
 // TestFreshSeeds runs seeds that nobody has run, for a few seconds.
 func TestFreshSeeds(t *testing.T) {
 	var b [4]byte

@@ -16,7 +16,6 @@ const (
 	RetireFirst     Bug = "retire-first"
 	FenceByMove     Bug = "fence-by-move"
 	DropDrafts      Bug = "drop-drafts"
-	ReclaimOnePass  Bug = "reclaim-one-pass"
 	AcceptDropDraft Bug = "accept-drop-draft"
 	SameName        Bug = "same-name"
 	SameToken       Bug = "same-token"
@@ -24,10 +23,7 @@ const (
 	ClockExpiry     Bug = "clock-expiry"
 	FlockAlone      Bug = "flock-alone"
 	ReleaseFirst    Bug = "release-first"
-	NameOnlyCheck   Bug = "name-only-check"
-	NoThere         Bug = "no-there"
 	NewKey          Bug = "new-key"
-	CancelOnLoss    Bug = "cancel-on-loss"
 	SweepByAbsence  Bug = "sweep-by-absence"
 	UnfitJanitor    Bug = "unfit-janitor"
 	NoFsync         Bug = "no-fsync"
@@ -74,7 +70,6 @@ func Bugs() []Seeded {
 		{Bug: RetireFirst, Says: "a sealed file is removed before its output is published"},
 		{Bug: FenceByMove, Says: "an epoch is fenced by moving its claim directory away", Hole: "1"},
 		{Bug: DropDrafts, Says: "reclaim drops drafts before the claim directory is proven gone", Hole: "1"},
-		{Bug: ReclaimOnePass, Says: "reclaim takes a listing that it has worked off for the end", Hole: "1", Focus: "stop", Where: "rename xml/|list xml|list json|rename json/"},
 		{Bug: AcceptDropDraft, Says: "reclaim drops an accept's draft that isn't linked yet", Hole: "8", Focus: "stop,late", Where: "link drafts/|rename drafts/"},
 		{Bug: SameName, Says: "an entry comes back under the name that it had", Hole: "17"},
 		{Bug: SameToken, Says: "all claims of an instance have the same number"},
@@ -82,10 +77,7 @@ func Bugs() []Seeded {
 		{Bug: ClockExpiry, Says: "a host is gone when its record's time is old by the observer's wall clock"},
 		{Bug: FlockAlone, Says: "a host is gone when its flock is free", Hole: "11", Focus: "skew"},
 		{Bug: ReleaseFirst, Says: "a job is released at the cluster before its seal"},
-		{Bug: NameOnlyCheck, Says: "a cluster id is acted on when its name fits, whatever its token", Hole: "5", With: []Bug{NoThere}, Focus: "cluster-crash,kill,stop", Where: "cluster|rename claims/|heartbeat"},
-		{Bug: NoThere, Says: "nobody looks whether a sealed file is still there before it is acted for", Layer: true},
 		{Bug: NewKey, Says: "an unclear submission is repeated under a new key"},
-		{Bug: CancelOnLoss, Says: "who finds its seal lost cancels its cluster job", Hole: "2", Focus: "stop,lost-reply", Where: "rename claims/"},
 		{Bug: SweepByAbsence, Says: "held jobs that no sealed file names are cancelled", Hole: "3"},
 		{Bug: UnfitJanitor, Says: "a host that sees another cluster looks after sealed jobs", Hole: "4", Focus: "misconfigured,kill"},
 		{Bug: NoFsync, Says: "files aren't synced before they are renamed"},
@@ -93,7 +85,7 @@ func Bugs() []Seeded {
 		{Bug: ConfirmOnce, Says: "a job is done when one listing shows it released", Hole: "2.10", Focus: "cluster-crash"},
 		{Bug: IntentReturned, Says: "an intent of a dead instance goes back to its stage", Hole: "2.9", Focus: "kill"},
 		{Bug: AuditOneLook, Says: "a job that one listing doesn't show is reported as vanished", Hole: "14"},
-		{Bug: StaleBucket, Says: "a directory that a client's cache says isn't there isn't looked for", Hole: "3.1", Focus: "cluster-crash,kill"},
+		{Bug: StaleBucket, Says: "a directory that a client's cache says isn't there isn't looked for", Hole: "3.1"},
 		{Bug: AckFirst, Says: "ACCEPTED is answered before the gate"},
 	}
 }
