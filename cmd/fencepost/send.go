@@ -20,6 +20,7 @@ import (
 
 	"fencepost/cmd/fencepost/client"
 	"fencepost/cmd/fencepost/client/batch"
+	"fencepost/cmd/fencepost/config"
 	"fencepost/cmd/fencepost/show"
 	"fencepost/codec"
 )
@@ -58,11 +59,12 @@ func newSendCmd(g *globals) *cobra.Command {
 		},
 	}
 	fs := cmd.Flags()
-	fs.StringSliceVar(&f.to, "to", nil, "`ADDR:PORT` of a host; may be repeated: tried in turn (default listen of the configuration)")
+	fs.StringSliceVar(&f.to, "to", nil, "`ADDR:PORT` of a host; may be repeated: tried in turn (default send.to of the configuration, else listen)")
 	fs.StringVar(&f.id, "id", "", "the job's `UUID`, for exactly one job (default a new one)")
 	fs.BoolVar(&f.lines, "jsonl", false, "one document a line")
 	fs.BoolVar(&f.wait, "wait", false, "wait for the final record: the cluster has the job")
 	fs.DurationVar(&f.timeout, "timeout", 0, "give up on a job after `DURATION` (default 1m to be accepted); with --wait, so long again for the final records (default no limit)")
+	g.bind(cmd, config.SendKeys()...)
 	fs.IntVar(&f.parallel, "parallel", 64, "at most `N` jobs under way at once")
 	return cmd
 }
@@ -109,8 +111,16 @@ func (s *sending) run(ctx context.Context, cmd *cobra.Command, files []string) e
 			return err
 		}
 	}
+	loaded, err := s.g.config(cmd)
+	if err != nil {
+		return err
+	}
+	conf, token, err := clientSecurity(loaded.Send)
+	if err != nil {
+		return usagef(cmd, "%w", err)
+	}
 	c, err := client.New(client.Config{Addrs: s.to, Name: "fencepost send", Software: "fencepost/" + version(),
-		Timeout: s.timeout, Window: s.parallel})
+		Timeout: s.timeout, Window: s.parallel, TLS: conf, Token: token})
 	if err != nil {
 		return usagef(cmd, "%w", err)
 	}
@@ -150,6 +160,10 @@ func (s *sending) check(cmd *cobra.Command) error {
 	c, err := s.g.config(cmd)
 	if err != nil {
 		return err
+	}
+	if len(c.Send.To) > 0 {
+		s.to = c.Send.To
+		return nil
 	}
 	host, port, err := net.SplitHostPort(c.Listen)
 	if err != nil || port == "0" {

@@ -58,6 +58,8 @@ type daemon struct {
 	log  zerolog.Logger
 	id   lease.Identity
 	node *node.Node
+	dir  string
+	door *door
 	ln   net.Listener // nil without ingest
 
 	httpLn net.Listener // nil without a status page
@@ -83,7 +85,7 @@ func serve(ctx context.Context, g *globals, cmd *cobra.Command, c *config.Loaded
 		return err
 	}
 	defer closeLog()
-	d := &daemon{g: g, cfg: c, log: log.With().Str("host", host).Logger()}
+	d := &daemon{g: g, cfg: c, dir: dir, log: log.With().Str("host", host).Logger()}
 	if d.id, err = d.identity(host); err != nil {
 		return err
 	}
@@ -99,6 +101,9 @@ func serve(ctx context.Context, g *globals, cmd *cobra.Command, c *config.Loaded
 	}
 	sp, err := d.openSpool(dir)
 	if err != nil {
+		return err
+	}
+	if err := d.openDoor(sp); err != nil {
 		return err
 	}
 	if err := d.listen(); err != nil {
@@ -296,12 +301,7 @@ func (d *daemon) run(ctx context.Context, sp *spool.Spool) error {
 }
 
 func (d *daemon) newServer(sp *spool.Spool) (*ingest.Server, error) {
-	l := d.cfg.Limits
-	return ingest.New(ingest.Config{Backend: &backend{node: d.node, sp: sp}, Host: d.id.Host, SpoolID: sp.ID,
-		Software: "fencepost/" + version(), MaxConns: l.Connections, Window: l.Window, MaxJob: int(l.Job),
-		MaxPerAddr: l.PerAddress, Memory: int64(l.Memory),
-		Handshake: l.HandshakeTimeout.Duration, Idle: l.IdleTimeout.Duration, Frame: l.FrameTimeout.Duration,
-		Write: l.WriteTimeout.Duration, Retention: d.cfg.Retention.Duration, Log: d.log})
+	return ingest.New(d.ingestConfig(sp, &backend{node: d.node, sp: sp, marks: newMarks(sp, d.dir, d.cfg.Limits)}))
 }
 
 // sayReady prints the one line that scripts wait for; a later epoch of the same
