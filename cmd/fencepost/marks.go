@@ -2,6 +2,8 @@ package main
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -50,6 +52,7 @@ func newMarks(sp *spool.Spool, dir string, l config.Limits) *marks {
 				if err != nil {
 					return 0, err
 				}
+				names = slices.DeleteFunc(names, func(n string) bool { return strings.HasPrefix(n, "canary-") })
 				most = max(most, len(names))
 			}
 			return most, nil
