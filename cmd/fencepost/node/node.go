@@ -40,8 +40,10 @@ type Config struct {
 	Listen     string // shown to others
 	HTTP       string
 
-	Tee  func(spool.Event)             // sees each event; may be nil
-	Warn func(event string, kv ...any) // may be nil
+	Tee func(spool.Event) // sees each event; may be nil
+
+	JournalKey []byte                        // of the journal's links; nil = none
+	Warn       func(event string, kv ...any) // may be nil
 }
 
 // Node is one host's part in a spool.
