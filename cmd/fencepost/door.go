@@ -5,14 +5,20 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
+	"path/filepath"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"fencepost/cmd/fencepost/access"
 	"fencepost/cmd/fencepost/config"
 	"fencepost/cmd/fencepost/ingest"
 	"fencepost/cmd/fencepost/secure"
+	"fencepost/cmd/fencepost/trust"
 	"fencepost/codec"
 	"fencepost/spool"
+	"fencepost/spool/vfs"
 )
 
 // Features of docs/spec/wire.md that a host may name in WELCOME.
@@ -140,6 +146,38 @@ func refusal(err error) error {
 		return &ingest.Refusal{Code: d.Code, Reason: d.Reason, RetryAfter: d.After}
 	}
 	return err
+}
+
+// checkUser: a daemon that other machines can talk to doesn't need root's rights,
+// and what they find in it would have them. Where the network is trusted, or
+// nobody else can reach it, it is only said.
+func (d *daemon) checkUser(uid int) error {
+	if uid != 0 || d.cfg.RunAsRoot {
+		return nil
+	}
+	local, err := config.Loopback(d.cfg.Listen)
+	if d.serves(spool.Ingest) && !d.cfg.InsecureListen && (err != nil || !local) {
+		return &exitError{code: exitUsage, err: fmt.Errorf("other machines can reach %s, and this would run as root", d.cfg.Listen),
+			next: "run it as a user of its own (User= in the unit), or set run_as_root = true (--run-as-root)"}
+	}
+	d.log.Warn().Str("event", "root").Msg("runs as root, which it doesn't need: use a user of its own, or set run_as_root")
+	return nil
+}
+
+// inspectOwners lets only files of jobs through that this user, root, or who owns
+// the spool's format file has written. The last is for servers that give all
+// files another owner.
+func inspectOwners(fs vfs.FS, dir string) {
+	o, ok := fs.(*vfs.OS)
+	if !ok {
+		return
+	}
+	users := []uint32{0, uint32(os.Geteuid())}
+	var st unix.Stat_t
+	if unix.Lstat(filepath.Join(dir, spool.FormatFile), &st) == nil {
+		users = append(users, st.Uid)
+	}
+	o.Inspect = trust.Owners(users...)
 }
 
 // ingestConfig is the server's configuration.

@@ -19,6 +19,8 @@ import (
 	"fencepost/cmd/fencepost/config"
 	"fencepost/cmd/fencepost/ingest"
 	"fencepost/cmd/fencepost/node"
+	"fencepost/cmd/fencepost/secure"
+	"fencepost/cmd/fencepost/trust"
 	"fencepost/cmd/fencepost/web"
 	"fencepost/codec"
 	"fencepost/lease"
@@ -59,6 +61,7 @@ type daemon struct {
 	id   lease.Identity
 	node *node.Node
 	dir  string
+	keys secure.SpoolKeys
 	door *door
 	ln   net.Listener // nil without ingest
 
@@ -88,6 +91,12 @@ func serve(ctx context.Context, g *globals, cmd *cobra.Command, c *config.Loaded
 	d := &daemon{g: g, cfg: c, dir: dir, log: log.With().Str("host", host).Logger()}
 	if d.id, err = d.identity(host); err != nil {
 		return err
+	}
+	if err := d.checkUser(os.Geteuid()); err != nil {
+		return err
+	}
+	if d.keys, err = secure.ReadSpoolKeys(c.SpoolKeyFile); err != nil {
+		return &exitError{code: exitUsage, err: err}
 	}
 	if err := d.listenHTTP(); err != nil {
 		return err
@@ -142,6 +151,10 @@ func (d *daemon) openSpool(dir string) (*spool.Spool, error) {
 		if err != nil {
 			return nil, openError(err)
 		}
+		if d.cfg.ForeignFiles == "quarantine" {
+			inspectOwners(fs, dir)
+		}
+		fs = trust.FS{FS: fs, Key: func() ([]byte, error) { return d.keys.Files, nil }}
 		if d.files != nil {
 			fs = d.files.Wrap(fs)
 		}
@@ -207,7 +220,7 @@ func (d *daemon) nodeConfig(sp *spool.Spool, dir string) (node.Config, error) {
 	cfg := node.Config{Env: sp.Env, Spool: sp, Identity: d.id, Heartbeat: c.Heartbeat.Duration, TTL: c.Lease.Duration,
 		Workers: c.Workers, Poll: c.Poll.Duration, MaxPoll: opt.MaxPoll, ClaimMax: c.ClaimMax.Duration,
 		SealMax: c.SealMax.Duration, Grace: 30 * time.Second, Convert: convert,
-		Parse: adoptee(d.id.Host, sp.Env.Wall), Tee: d.tee, Warn: d.warn}
+		Parse: adoptee(d.id.Host, sp.Env.Wall), Tee: d.tee, Warn: d.warn, JournalKey: d.keys.Journal}
 	for _, s := range c.Stages {
 		cfg.Stages = append(cfg.Stages, spool.Stage(s))
 	}
