@@ -34,6 +34,7 @@ echo "c-$FENCEPOST_JOB_ID"
 `)
 	conf := s.file("fencepost.toml", fmt.Sprintf(`
 token_file = %q
+run_as_root = true
 [tls]
 cert = %q
 key = %q
@@ -164,7 +165,7 @@ func TestUnsafeListen(t *testing.T) {
 	}{
 		{nil, "set tls.cert, tls.key and tls.client_ca"},
 		{[]string{"--config", tlsOnly}, "nothing says who may send"},
-		{[]string{"--config", noKey}, "no such file"},
+		{[]string{"--config", noKey, "--run-as-root"}, "no such file"},
 	} {
 		args := append([]string{"serve", "--spool", s.spool, "--host", "a", "--listen", "0.0.0.0:0"}, c.args...)
 		if _, errs, code := s.try(args...); code != 2 || !strings.Contains(errs, c.want) {
@@ -172,4 +173,20 @@ func TestUnsafeListen(t *testing.T) {
 		}
 	}
 	s.start("a", "--listen", "0.0.0.0:0", "--insecure-listen")
+}
+
+// As root a host doesn't listen for other machines, unless it is told to.
+func TestRootListens(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("needs root")
+	}
+	s := newSite(t, []string{"a"})
+	ca := securetest.New(t, "ca")
+	cert, key := ca.Issue("a", nil)
+	conf := s.file("tls.toml", fmt.Sprintf("[tls]\ncert = %q\nkey = %q\nclient_ca = [%q]\n", cert, key, ca.File))
+	args := []string{"serve", "--spool", s.spool, "--host", "a", "--listen", "0.0.0.0:0", "--config", conf}
+	if _, errs, code := s.try(args...); code != 2 || !strings.Contains(errs, "would run as root") {
+		t.Errorf("got exit %d, want 2\n%s", code, errs)
+	}
+	s.start("a", "--listen", "0.0.0.0:0", "--config", conf, "--run-as-root")
 }

@@ -21,8 +21,7 @@ func (s *site) whyFailed(id string) string {
 }
 
 // TestFilesOfOthers: what somebody else wrote, or could have written, on the
-// share is set aside with the reason; without a key by its owner and mode, with
-// one by its signature, whoever wrote it. A host that lacks the key takes nothing.
+// share is set aside with the reason: its owner and mode say so.
 func TestFilesOfOthers(t *testing.T) {
 	s := newSite(t, []string{"a", "b"}, "--poll", "20ms")
 	prog := s.program("submit", `cat >/dev/null; echo "c-$FENCEPOST_JOB_ID"`)
@@ -52,8 +51,19 @@ func TestFilesOfOthers(t *testing.T) {
 		}
 	}
 	s.run(0, "send", "--wait", "--to", in.addr, s.jobs(1, "#!/bin/sh\n"))
-	in.kill9()
+}
 
+// TestSignedSpool: with a key it is the signature that says so, whoever wrote the
+// file. A host that lacks the key takes nothing. And an edited journal is seen.
+func TestSignedSpool(t *testing.T) {
+	s := newSite(t, []string{"a", "b"}, "--poll", "20ms")
+	prog := s.program("submit", `cat >/dev/null; echo "c-$FENCEPOST_JOB_ID"`)
+	cluster := []string{"--cluster-command", "submit=" + prog}
+	var in *proc
+	send := func() string {
+		return strings.TrimSpace(s.run(0, "send", "--to", in.addr, s.jobs(1, "#!/bin/sh\n")))
+	}
+	file := func(id string) string { return filepath.Join(s.spool, "xml", id+".xml") }
 	key := s.file("key", strings.Repeat("k", 40)+"\n")
 	s.env = []string{"FENCEPOST_SPOOL_KEY_FILE=" + key}
 	in = s.start("a", "--stages", "ingest")
@@ -96,10 +106,17 @@ func TestFilesOfOthers(t *testing.T) {
 		t.Errorf("got %+v", bal)
 	}
 	in.kill9()
-	// The journals say all that, and nobody touched them.
+	s.wantEditSeen(key)
+}
+
+// wantEditSeen: the journals say all that, and nobody touched them, until somebody
+// does.
+func (s *site) wantEditSeen(key string) {
+	t := s.t
+	t.Helper()
 	args := []string{"audit", "--verify", "--spool", s.spool, "--config", s.file("c.toml", "spool_key_file = '"+key+"'\n")}
 	s.run(0, args...)
-	log := filepath.Join(s.spool, "hosts/a/journal/3.jsonl")
+	log := filepath.Join(s.spool, "hosts/a/journal/1.jsonl")
 	data, err := os.ReadFile(log)
 	if err == nil {
 		err = os.WriteFile(log, []byte(strings.Replace(string(data), `"accepted"`, `"duplicate"`, 1)), 0o600)

@@ -4,11 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"iter"
 	"net"
-	"os"
 	"os/signal"
 	"slices"
 	"strings"
@@ -16,7 +14,6 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
 	"fencepost/cmd/fencepost/client"
 	"fencepost/cmd/fencepost/client/batch"
@@ -126,6 +123,9 @@ func (s *sending) run(ctx context.Context, cmd *cobra.Command, files []string) e
 	}
 	defer c.Close()
 	s.client = c
+	if s.progress.w != nil {
+		s.progress.total = documents(files, s.lines)
+	}
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	batch.Send(ctx, c, docs, s.parallel, func(o batch.Outcome) {
@@ -209,7 +209,7 @@ func (s *sending) sent(o batch.Outcome) {
 	if s.g.json {
 		s.jobs = append(s.jobs, d)
 	}
-	s.progress.show(fmt.Sprintf("%d accepted, %d not", len(s.accepted), s.bad+s.refused))
+	s.progress.show(len(s.accepted)+s.bad+s.refused, fmt.Sprintf("%d accepted, %d not", len(s.accepted), s.bad+s.refused))
 }
 
 func (s *sending) complain(o batch.Outcome) {
@@ -264,10 +264,11 @@ func (s *sending) waitFor(ctx context.Context) {
 	}
 	ids := slices.Compact(slices.Sorted(slices.Values(s.accepted)))
 	seen := 0
+	s.progress.total = len(ids)
 	batch.Wait(ctx, s.client, ids, batch.Pace{}, func(f batch.Final) {
 		seen++
 		s.final(f)
-		s.progress.show(fmt.Sprintf("%d of %d have a final record", seen, len(ids)))
+		s.progress.show(seen, fmt.Sprintf("%d of %d have a final record", seen, len(ids)))
 	})
 }
 
@@ -319,40 +320,4 @@ func (s *sending) conclude() error {
 			next: "fencepost jobs shows where they are"}
 	}
 	return nil
-}
-
-// progress is one line on standard error, rewritten in place: only on a
-// terminal, only after a second, and not where the ids themselves scroll by.
-type progress struct {
-	w       io.Writer // nil = none
-	started time.Time
-	last    time.Time
-}
-
-func newProgress(g *globals) *progress {
-	p := &progress{started: time.Now()}
-	if isTerminal(g.stderr) && (g.json || !isTerminal(g.stdout)) {
-		p.w = g.stderr
-	}
-	return p
-}
-
-func isTerminal(w io.Writer) bool {
-	f, ok := w.(*os.File)
-	return ok && term.IsTerminal(int(f.Fd()))
-}
-
-func (p *progress) show(text string) {
-	now := time.Now()
-	if p.w == nil || now.Sub(p.started) < time.Second || now.Sub(p.last) < 100*time.Millisecond {
-		return
-	}
-	p.last = now
-	fmt.Fprintf(p.w, "\r\033[K%s, %s", text, now.Sub(p.started).Round(time.Second))
-}
-
-func (p *progress) clear() {
-	if p.w != nil && !p.last.IsZero() {
-		fmt.Fprint(p.w, "\r\033[K")
-	}
 }

@@ -57,37 +57,54 @@ func TestJobOf(t *testing.T) {
 	}
 }
 
-func TestSigned(t *testing.T) {
-	dir := t.TempDir()
+// site is a share with three views of it.
+type site struct {
+	t                      *testing.T
+	dir                    string
+	with, another, without trust.FS
+	n                      int
+}
+
+func newSite(t *testing.T) *site {
+	t.Helper()
+	s := &site{t: t, dir: t.TempDir()}
 	for _, d := range []string{"drafts/a/1", "claims/a/1", "roster"} {
-		if err := os.MkdirAll(filepath.Join(dir, d), 0o700); err != nil {
+		if err := os.MkdirAll(filepath.Join(s.dir, d), 0o700); err != nil {
 			t.Fatal(err)
 		}
 	}
-	with, another, without := open(t, dir, "key"), open(t, dir, "another"), open(t, dir, "")
-	n := 0
-	// store makes a file through fs, changes it as somebody on the share would,
-	// and reads it through each view.
-	store := func(fs trust.FS, as, data string, change func(string) string) string {
-		t.Helper()
-		n++
-		draft, claim := "drafts/a/1/translate~"+strings.Repeat("1", n)+"~"+id+".xml", "claims/a/1/translate~"+strings.Repeat("1", n)+"~"+as+".xml"
-		if _, err := fs.Create(draft, []byte(data)); err != nil {
-			t.Fatal(err)
-		}
-		raw, err := os.ReadFile(filepath.Join(dir, draft))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if change != nil {
-			raw = []byte(change(string(raw)))
-		}
-		if err := os.WriteFile(filepath.Join(dir, claim), raw, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		return claim
+	s.with, s.another, s.without = open(t, s.dir, "key"), open(t, s.dir, "another"), open(t, s.dir, "")
+	return s
+}
+
+// store makes a file through fs, and puts it, changed as somebody on the share
+// could, where it is read as a claim of job as.
+func (s *site) store(fs trust.FS, as, data string, change func(string) string) string {
+	s.t.Helper()
+	s.n++
+	draft := "drafts/a/1/translate~" + strings.Repeat("1", s.n) + "~" + id + ".xml"
+	claim := "claims/a/1/translate~" + strings.Repeat("1", s.n) + "~" + as + ".xml"
+	if _, err := fs.Create(draft, []byte(data)); err != nil {
+		s.t.Fatal(err)
 	}
-	const xml, json = "<?xml version=\"1.0\"?>\n<job/>\n", "{\n}\n"
+	raw, err := os.ReadFile(filepath.Join(s.dir, draft))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	if change != nil {
+		raw = []byte(change(string(raw)))
+	}
+	if err := os.WriteFile(filepath.Join(s.dir, claim), raw, 0o600); err != nil {
+		s.t.Fatal(err)
+	}
+	return claim
+}
+
+const xml, json = "<?xml version=\"1.0\"?>\n<job/>\n", "{\n}\n"
+
+func TestSigned(t *testing.T) {
+	s := newSite(t)
+	with, another, without, store := s.with, s.another, s.without, s.store
 	for _, data := range []string{xml, json, ""} {
 		claim := store(with, id, data, nil)
 		if got, _, err := with.Read(claim, int64(len(data))); string(got) != data || err != nil {
@@ -106,6 +123,17 @@ func TestSigned(t *testing.T) {
 			t.Errorf("no keys at all: got %q, %v", got, err)
 		}
 	}
+	if _, err := with.Create("roster/a.json", []byte("{}")); err != nil {
+		t.Fatal(err)
+	}
+	if got, _, err := another.Read("roster/a.json", 100); string(got) != "{}" || err != nil {
+		t.Errorf("what is no job's: got %q, %v", got, err)
+	}
+}
+
+func TestTampered(t *testing.T) {
+	s := newSite(t)
+	with, without, store := s.with, s.without, s.store
 	for what, claim := range map[string]string{
 		"unsigned":       store(without, id, xml, nil),
 		"changed":        store(with, id, xml, func(s string) string { return strings.Replace(s, "job", "jub", 1) }),
@@ -128,12 +156,6 @@ func TestSigned(t *testing.T) {
 		if !errors.Is(err, vfs.ErrUntrusted) {
 			t.Errorf("%s: got %q, %v", what, got, err)
 		}
-	}
-	if _, err := with.Create("roster/a.json", []byte("{}")); err != nil {
-		t.Fatal(err)
-	}
-	if got, _, err := another.Read("roster/a.json", 100); string(got) != "{}" || err != nil {
-		t.Errorf("what is no job's: got %q, %v", got, err)
 	}
 }
 
