@@ -2,6 +2,7 @@ package ingest_test
 
 import (
 	"context"
+	"math/rand/v2"
 	"net"
 	"sync"
 	"testing"
@@ -104,7 +105,7 @@ func (s *site) slowOnes(ctx context.Context, t *testing.T, wg *sync.WaitGroup, n
 					return
 				}
 				select {
-				case <-time.After(500 * time.Millisecond):
+				case <-time.After(rand.N(time.Second)):
 				case <-ctx.Done():
 				}
 			}
@@ -124,7 +125,7 @@ func (s *site) garbageOnes(ctx context.Context, wg *sync.WaitGroup, n int) {
 				_ = nc.SetReadDeadline(time.Now().Add(time.Second))
 				_, _ = nc.Read(make([]byte, 200))
 				nc.Close()
-				time.Sleep(100 * time.Millisecond)
+				time.Sleep(rand.N(200 * time.Millisecond)) // not all at once
 			}
 		})
 	}
