@@ -85,7 +85,7 @@ func TestSignedSpool(t *testing.T) {
 			t.Fatal(err)
 		}
 		// As root on another host can: the same owner, the same mode.
-		if err := os.Remove(file(id)); err == nil {
+		if err = os.Remove(file(id)); err == nil {
 			err = os.WriteFile(file(id), []byte(change(string(data))), 0o440)
 		}
 		if err != nil {

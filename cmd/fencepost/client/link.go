@@ -137,9 +137,9 @@ func (l *link) secured(ctx context.Context, conf *tls.Config, nc net.Conn) (net.
 // untrusted makes a refusal of what is wrong with a certificate, ours or the
 // host's: it will be as wrong the next time.
 func (l *link) untrusted(err error) error {
-	var alert tls.AlertError // the host's word on ours
+	var alert *net.OpError // the host's word on ours: its type is crypto/tls's own
 	var verify *tls.CertificateVerificationError
-	if errors.As(err, &alert) || errors.As(err, &verify) {
+	if errors.As(err, &alert) && alert.Op == "remote error" || errors.As(err, &verify) {
 		return &goneAway{l.addr, codec.GoAway{Code: codec.CodeNotAllowed, Reason: codec.Reason(err.Error())}, true}
 	}
 	return err
