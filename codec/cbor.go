@@ -69,6 +69,8 @@ func (j Job) Size() int {
 	add("env", len(j.Env) == 0, mapSize(j.Env))
 	add("labels", len(j.Labels) == 0, mapSize(j.Labels))
 	add("workdir", j.Workdir == "", textSize(j.Workdir))
+	add("type", j.Type == "", textSize(j.Type))
+	add("params", len(j.Params) == 0, mapSize(j.Params))
 	return headSize(uint64(fields)) + n
 }
 

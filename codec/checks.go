@@ -71,10 +71,12 @@ func (m Submit) check() error {
 	if err := checkRequest(m.Seq, m.ID); err != nil {
 		return err
 	}
-	if m.Digest == "" {
-		return nil
+	if m.Digest != "" {
+		if err := fieldErr("digest", checkDigest(m.Digest)); err != nil {
+			return err
+		}
 	}
-	return fieldErr("digest", checkDigest(m.Digest))
+	return m.Auth.check()
 }
 
 func (m Accepted) check() error {
@@ -99,7 +101,12 @@ func (m Refused) check() error {
 	return checkWhy(m.Code, m.Reason)
 }
 
-func (m Query) check() error { return checkRequest(m.Seq, m.ID) }
+func (m Query) check() error {
+	if err := checkRequest(m.Seq, m.ID); err != nil {
+		return err
+	}
+	return m.Auth.check()
+}
 
 func (m State) check() error {
 	if err := checkRequest(m.Seq, m.ID); err != nil {

@@ -123,7 +123,7 @@ func collect(list []plainPair) map[string]string {
 }
 
 // FuzzXML: what our reader accepts, encoding/xml reads the same, and to its
-// end; and it is the same job after another round.
+// end; and it is the same job after another round, and as JSON.
 func FuzzXML(f *testing.F) {
 	for _, d := range documents() {
 		if d.format() == "xml" {
@@ -156,6 +156,14 @@ func FuzzXML(f *testing.F) {
 		}
 		if again, err := codec.DecodeXML(doc); err != nil || !again.Equal(got) {
 			t.Fatalf("again: %+v (%v), want %+v", again, err, got)
+		}
+		// What the translate stage makes of it is the same job.
+		j, err := codec.EncodeJSON(got)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if again, err := codec.DecodeJSON(j); err != nil || !again.Equal(got) {
+			t.Fatalf("as JSON: %+v (%v), want %+v", again, err, got)
 		}
 	})
 }

@@ -15,9 +15,13 @@ type Resources struct {
 	TimeLimitSeconds int64 `cbor:"time_limit_seconds,omitzero" json:"time_limit_seconds,omitzero"`
 }
 
-// Job is what a client sends. Exactly one of Script and Command is set; Args
-// follow the script, or the command's own arguments. [Job.Validate] has the
+// Job is what a client sends. Exactly one of Script, Command and Type is set;
+// Args follow the script, or the command's own arguments. [Job.Validate] has the
 // rules. A nil slice or map and an empty one mean the same.
+//
+// Type names a job that the host knows, and Params what may vary in it. The host
+// puts script or command in their place before it keeps the job, so that no
+// [Record] has them.
 type Job struct {
 	Name        string            `cbor:"name" json:"name"`
 	Script      string            `cbor:"script,omitzero" json:"script,omitzero"`
@@ -30,6 +34,8 @@ type Job struct {
 	Env         map[string]string `cbor:"env,omitempty" json:"env,omitempty"`
 	Labels      map[string]string `cbor:"labels,omitempty" json:"labels,omitempty"`
 	Workdir     string            `cbor:"workdir,omitzero" json:"workdir,omitzero"`
+	Type        string            `cbor:"type,omitzero" json:"type,omitzero"`
+	Params      map[string]string `cbor:"params,omitempty" json:"params,omitempty"`
 }
 
 // Equal reports whether both say the same; empty and nil are one.
@@ -38,7 +44,7 @@ func (j Job) Equal(o Job) bool {
 		slices.Equal(j.Command, o.Command) && slices.Equal(j.Args, o.Args) &&
 		j.Owner == o.Owner && j.Environment == o.Environment && j.Queue == o.Queue &&
 		j.Resources == o.Resources && maps.Equal(j.Env, o.Env) && maps.Equal(j.Labels, o.Labels) &&
-		j.Workdir == o.Workdir
+		j.Workdir == o.Workdir && j.Type == o.Type && maps.Equal(j.Params, o.Params)
 }
 
 // Digest returns the SHA-256, in lower-case hex, of the job's deterministic

@@ -127,6 +127,10 @@ func (r *jsonReader) jobField(j *Job, key string, at int) (err error) {
 		j.Labels, err = r.pairs(key, MaxLabels)
 	case "workdir":
 		j.Workdir, err = r.str("a string")
+	case "type":
+		j.Type, err = r.str("a string")
+	case "params":
+		j.Params, err = r.pairs(key, MaxParams)
 	default:
 		err = r.unknownKey(key, at, append([]string{"id"}, jobKeys...))
 	}

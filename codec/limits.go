@@ -18,6 +18,7 @@ const (
 	MaxLabelKey   = 128
 	MaxLabelValue = 1024
 	MaxWorkdir    = 4095 // Linux's PATH_MAX without its NUL
+	MaxParams     = 64   // entries of params; their names are to MaxWord, values to MaxArg
 
 	MaxCPUs             = 1 << 16
 	MaxMemoryMB         = 1 << 30     // 1 PiB

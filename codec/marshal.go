@@ -40,11 +40,12 @@ type submitBody struct {
 	ID     string          `cbor:"id"`
 	Job    cbor.RawMessage `cbor:"job"`
 	Digest string          `cbor:"digest,omitempty"`
+	Auth   *Auth           `cbor:"auth,omitempty"`
 }
 
 func encodeMessage(m Message) []byte {
 	if s, ok := m.(Submit); ok {
-		return encodeCBOR(submitBody{Seq: s.Seq, ID: s.ID, Job: encodeCBOR(s.Job), Digest: s.Digest})
+		return encodeCBOR(submitBody{Seq: s.Seq, ID: s.ID, Job: encodeCBOR(s.Job), Digest: s.Digest, Auth: s.Auth})
 	}
 	return encodeCBOR(m)
 }
@@ -106,13 +107,13 @@ func shapeOf(t FrameType) shape {
 	case TypeWelcome:
 		return shape{[]string{"version", "host", "spool", "max_frame", "max_job", "window"}, []string{"software", "features"}, true}
 	case TypeSubmit:
-		return shape{[]string{"seq", "id", "job"}, []string{"digest"}, false}
+		return shape{[]string{"seq", "id", "job"}, []string{"digest", "auth"}, false}
 	case TypeAccepted:
 		return shape{[]string{"seq", "id", "duplicate", "host"}, nil, true}
 	case TypeRefused:
 		return shape{[]string{"seq", "code", "reason"}, []string{"id", "retry_after_ms"}, true}
 	case TypeQuery:
-		return shape{[]string{"seq", "id"}, nil, false}
+		return shape{[]string{"seq", "id"}, []string{"auth"}, false}
 	case TypeState:
 		return shape{[]string{"seq", "id", "state"}, []string{"cluster_id", "host", "detail"}, true}
 	case TypeGoAway:
@@ -191,7 +192,7 @@ func readSubmit(body []byte, keys []string) (Submit, error) {
 	if err := decodeInto(decoder, &b, body); err != nil {
 		return Submit{}, err
 	}
-	m := Submit{Seq: b.Seq, ID: b.ID, Digest: b.Digest}
+	m := Submit{Seq: b.Seq, ID: b.ID, Digest: b.Digest, Auth: b.Auth}
 	if err := m.check(); err != nil {
 		return Submit{}, messageErr(LayerMessage, err)
 	}
@@ -212,6 +213,7 @@ func readSubmit(body []byte, keys []string) (Submit, error) {
 // jobKeys are the keys of a job, in CBOR as in documents.
 var jobKeys = []string{
 	"name", "script", "command", "args", "owner", "environment", "queue", "resources", "env", "labels", "workdir",
+	"type", "params",
 }
 
 func readJob(raw []byte) (Job, error) {

@@ -35,6 +35,7 @@ type Submit struct {
 	ID     string // canonical, made by the client, the same in every retry
 	Job    Job
 	Digest string // optional: Digest(Job), checked when given
+	Auth   *Auth  // optional: the client's token
 }
 
 // Accepted says that the job is durable on the share.
@@ -56,8 +57,9 @@ type Refused struct {
 
 // Query asks where a job is.
 type Query struct {
-	Seq uint64 `cbor:"seq"`
-	ID  string `cbor:"id"`
+	Seq  uint64 `cbor:"seq"`
+	ID   string `cbor:"id"`
+	Auth *Auth  `cbor:"auth,omitempty"`
 }
 
 // State answers Query. State is one of the State constants; a client must

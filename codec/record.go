@@ -36,6 +36,9 @@ func (r Record) Validate() error {
 	if err := fieldErr("digest", checkDigest(r.Digest)); err != nil {
 		return err
 	}
+	if r.Job.Type != "" {
+		return fieldErr("type", "is left: a record holds what runs")
+	}
 	return r.Job.Validate()
 }
 

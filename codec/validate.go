@@ -35,6 +35,7 @@ func (j Job) Validate() error {
 		j.checkEnv,
 		j.checkLabels,
 		func() error { return fieldErr("workdir", checkWorkdir(j.Workdir)) },
+		j.checkParams,
 	} {
 		if err := check(); err != nil {
 			return err
@@ -48,8 +49,10 @@ func (j Job) Validate() error {
 
 func (j Job) checkWhatRuns() error {
 	switch {
+	case j.Type != "":
+		return j.checkType()
 	case j.Script == "" && len(j.Command) == 0:
-		return fieldErr("script", "is missing: a job has a script or a command")
+		return fieldErr("script", "is missing: a job has a script, a command or a type")
 	case j.Script != "" && len(j.Command) > 0:
 		return fieldErr("command", "stands beside a script: a job has one of the two")
 	case j.Script != "":
@@ -67,6 +70,42 @@ func (j Job) checkWhatRuns() error {
 		}
 	}
 	return checkList("args", j.Args, MaxArgs)
+}
+
+// checkType: what a type fixes can't be said beside it. Variables and the work
+// directory are among that: they can change what a program does as well as its
+// arguments can.
+func (j Job) checkType() error {
+	for _, f := range []struct {
+		field string
+		set   bool
+	}{{"script", j.Script != ""}, {"command", len(j.Command) > 0}, {"args", len(j.Args) > 0},
+		{"env", len(j.Env) > 0}, {"workdir", j.Workdir != ""}} {
+		if f.set {
+			return fieldErr(f.field, "stands beside a type, which fixes it")
+		}
+	}
+	return fieldErr("type", nameChars.check(j.Type, MaxWord))
+}
+
+func (j Job) checkParams() error {
+	switch {
+	case len(j.Params) == 0:
+		return nil
+	case j.Type == "":
+		return fieldErr("params", "has values, but the job has no type")
+	case len(j.Params) > MaxParams:
+		return fieldErr("params", fmt.Sprintf("has %d entries, more than %d", len(j.Params), MaxParams))
+	}
+	for _, k := range slices.Sorted(maps.Keys(j.Params)) {
+		if why := envChars.check(k, MaxWord); why != "" {
+			return fieldErr("params", "has a bad name: "+why)
+		}
+		if why := checkValue(j.Params[k], MaxArg, checkText); why != "" {
+			return fieldErr("params."+k, why)
+		}
+	}
+	return nil
 }
 
 func checkScript(s string) string {

@@ -26,6 +26,8 @@ func messageVectors() []vector {
 	hello := m{"versions": []int{1}, "client": "c"}
 	welcome := m{"version": 1, "host": "a", "spool": "s", "max_frame": 10, "max_job": 10, "window": 1}
 	accepted := m{"seq": 7, "id": vectorID, "duplicate": false, "host": "a"}
+	auth := signed(codec.TypeSubmit, sub)["auth"].(m)
+	authed := func(changes m) m { return with(sub, m{"auth": with(auth, changes)}) }
 	refused := m{"seq": 7, "code": "busy", "reason": ""}
 	return []vector{
 		bad("not-a-map", "the body is an array", codec.TypePing, []int{1}),
@@ -50,6 +52,12 @@ func messageVectors() []vector {
 		answered(bad("submit-id-nil", "the nil UUID", codec.TypeSubmit, with(sub, m{"id": "00000000-0000-0000-0000-000000000000"})), noID),
 		answered(bad("submit-id-urn", "an id in another form", codec.TypeSubmit, with(sub, m{"id": "urn:uuid:" + vectorID})), noID),
 		answered(bad("submit-id-missing", "SUBMIT without an id", codec.TypeSubmit, with(sub, m{"id": nil})), noID),
+		answered(bad("auth-no-mac", "a token's part without the signature", codec.TypeSubmit, authed(m{"mac": nil})), full),
+		answered(bad("auth-mac-upper", "a signature in upper case", codec.TypeSubmit, authed(m{"mac": strings.Repeat("A", 64)})), full),
+		answered(bad("auth-unknown-key", "an unknown key beside the signature", codec.TypeSubmit, authed(m{"alg": "none"})), full),
+		answered(bad("auth-short-nonce", "a nonce of 15 digits", codec.TypeSubmit, authed(m{"nonce": strings.Repeat("0", 15)})), full),
+		answered(bad("auth-time-0", "no time", codec.TypeSubmit, authed(m{"time": 0})), full),
+		answered(bad("auth-key-line", "a line break in the client's name", codec.TypeSubmit, authed(m{"key": "a\nb"})), full),
 		bad("submit-seq-0", "a request number 0: nothing can be answered to", codec.TypeSubmit, with(sub, m{"seq": 0})),
 		bad("submit-seq-text", "a request number that is text", codec.TypeSubmit, with(sub, m{"seq": "7"})),
 		answered(bad("query-unknown-key", "QUERY with an unknown key", codec.TypeQuery, m{"seq": 7, "id": vectorID, "deep": true}), full),
@@ -95,6 +103,12 @@ func jobVectors() []vector {
 		changed("name-long", "a name of 129 characters", m{"name": strings.Repeat("a", 129)}),
 		changed("nothing-to-run", "neither script nor command", m{"script": nil}),
 		changed("both", "script and command", m{"command": []string{"x"}}),
+		changed("type-script", "a type and a script", m{"type": "backup"}),
+		bad("type-env", "a type and variables of one's own", with(typedJob(), m{"env": m{"PATH": "/tmp"}})),
+		bad("type-name", "a type that is a path", with(typedJob(), m{"type": "../x"})),
+		bad("params-name", "a parameter that is no name", with(typedJob(), m{"params": m{"a b": "x"}})),
+		bad("params-control", "a control character in a parameter", with(typedJob(), m{"params": m{"db": "\x1b"}})),
+		changed("params-no-type", "parameters without a type", m{"params": m{"db": "x"}}),
 		changed("no-shebang", "a script without #!", m{"script": "echo\n"}),
 		changed("shebang-cr", "a carriage return in the first line", m{"script": "#!/bin/sh\r\ndate\r\n"}),
 		changed("control", "a control character", m{"args": []string{"ok", "\x01"}}),

@@ -1,6 +1,8 @@
 package codec_test
 
 import (
+	"crypto/hmac"
+	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
 	"hash/crc32"
@@ -30,6 +32,25 @@ func fullJob() m {
 		"resources": m{"cpus": 1, "memory_mb": 64, "time_limit_seconds": 60},
 		"env":       m{"K": "V", "LINES": "1\n2"}, "labels": m{"team/x": "blue"}, "workdir": "/tmp",
 	}
+}
+
+func typedJob() m {
+	return m{"name": "nightly-7", "type": "backup", "params": m{"db": "main", "level": ""}, "queue": "main"}
+}
+
+// What the signatures of docs/spec/wire.md, and those of the vectors, are made with.
+const (
+	vectorSecret = "correct-horse-battery-staple-0123456789"
+	vectorSpool  = "0190aaaa-0000-7000-8000-000000000000"
+)
+
+// signed is a request with a token's part, made by hand.
+func signed(t codec.FrameType, body m) m {
+	auth := m{"key": "nightly", "nonce": "00112233445566778899aabbccddeeff", "time": 1795438080123}
+	h := hmac.New(sha256.New, []byte(vectorSecret))
+	h.Write([]byte("fencepost token 1\n" + vectorSpool + "\n" + t.String() + "\n"))
+	h.Write(codec.EncodeCBOR(with(body, m{"auth": auth})))
+	return with(body, m{"auth": with(auth, m{"mac": hex.EncodeToString(h.Sum(nil))})})
 }
 
 func submit(job any) m { return m{"seq": 7, "id": vectorID, "job": job} }
@@ -123,6 +144,10 @@ func legalVectors() []vector {
 			m{"seq": 8, "code": "moon_phase", "reason": "wait"}),
 		grown("refused-grown", "unknown keys in REFUSED are ignored", codec.TypeRefused,
 			m{"seq": 8, "code": "busy", "reason": ""}, m{"help": "x"}),
+		legal("submit-type", "a type with parameters instead of a script", codec.TypeSubmit, submit(typedJob())),
+		legal("submit-auth", "signed with a token: secret and spool are those of docs/spec/wire.md", codec.TypeSubmit,
+			signed(codec.TypeSubmit, submit(typedJob()))),
+		legal("query-auth", "a signed QUERY", codec.TypeQuery, signed(codec.TypeQuery, m{"seq": 9, "id": vectorID})),
 		legal("query", "QUERY", codec.TypeQuery, m{"seq": 9, "id": vectorID}),
 		legal("state", "STATE of a job that is done", codec.TypeState,
 			m{"seq": 9, "id": vectorID, "state": "done", "cluster_id": "4711", "host": "a", "detail": "2 tries"}),

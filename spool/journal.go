@@ -30,6 +30,8 @@ type Event struct {
 	Seconds float64   `json:"seconds,omitempty"` // how long it took
 	Version string    `json:"version,omitempty"`
 	Config  string    `json:"config,omitempty"` // digest of the configuration
+	Prev    string    `json:"prev,omitempty"`   // of a log's first event: the last link of the host's log before
+	Chain   string    `json:"chain,omitempty"`  // the line's link, see chain.go; always last
 }
 
 // The events of a job, in the order of its life; others are free-form.
@@ -71,6 +73,8 @@ type Stamp struct {
 	Epoch   uint64
 	Version string
 	Config  string
+	Prev    string // last link of the host's log before this one, see Spool.LastLink; "" = not known
+	Key     []byte // of the links; nil = anybody can make them
 }
 
 // Journal is an instance's append-only event log on the share. Events are
@@ -86,6 +90,7 @@ type Journal struct {
 	first string // segment
 	stamp Stamp
 	tee   func(Event)
+	chain chain
 
 	mu      sync.Mutex // never held across a call to env, log or tee
 	buf     []byte     // events that aren't proven durable, and aren't being written
@@ -124,7 +129,7 @@ func OpenJournal(e env.Env, stamp Stamp, tee func(Event)) (*Journal, error) {
 
 // openJournal makes a log whose first segment has the given name.
 func openJournal(e env.Env, first string, stamp Stamp, tee func(Event)) (*Journal, error) {
-	j := &Journal{env: e, stamp: stamp, tee: tee, first: first}
+	j := &Journal{env: e, stamp: stamp, tee: tee, first: first, chain: newChain(stamp.Key, first)}
 	if err := j.open(); err != nil {
 		return nil, fmt.Errorf("open journal: %w", err)
 	}
@@ -172,8 +177,11 @@ func (j *Journal) Add(ev Event) {
 func (j *Journal) append(ev *Event) {
 	j.n++
 	ev.N = j.n
+	if j.n == 1 {
+		ev.Prev = j.stamp.Prev
+	}
 	if line, err := json.Marshal(ev); err == nil {
-		j.buf = append(append(j.buf, line...), '\n')
+		j.buf = append(append(j.buf, j.chain.link(line)...), '\n')
 	}
 }
 

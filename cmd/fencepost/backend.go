@@ -14,12 +14,17 @@ import (
 type backend struct {
 	node *node.Node
 	sp   *spool.Spool
+
+	marks *marks
 }
 
 var _ ingest.Backend = (*backend)(nil)
 
 // Accept makes a job durable.
 func (b *backend) Accept(_ context.Context, r codec.Record) (duplicate bool, err error) {
+	if err := b.marks.check(); err != nil {
+		return false, err
+	}
 	data, err := codec.EncodeXML(r)
 	if err != nil {
 		return false, err

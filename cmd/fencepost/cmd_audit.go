@@ -14,7 +14,7 @@ import (
 
 func newAuditCmd(g *globals) *cobra.Command {
 	var wait config.Duration
-	recover, dry := false, false
+	recover, dry, verify, heads := false, false, false, ""
 	cmd := &cobra.Command{
 		Use:   "audit",
 		Short: "Prove that no job is lost or doubled",
@@ -34,6 +34,9 @@ func newAuditCmd(g *globals) *cobra.Command {
 			if cmd.Flags().Changed("wait") {
 				apart = wait.Duration
 			}
+			if verify || heads != "" {
+				return g.auditVerify(cmd, heads)
+			}
 			if recover {
 				return g.auditRecover(cmd, apart, dry)
 			}
@@ -42,6 +45,8 @@ func newAuditCmd(g *globals) *cobra.Command {
 	}
 	cmd.Flags().BoolVar(&recover, "recover", false, "enter copies of vanished jobs again")
 	cmd.Flags().BoolVar(&dry, "dry-run", false, "with --recover: only say what would be done")
+	cmd.Flags().BoolVar(&verify, "verify", false, "check the journals' chains instead: exit 5 if a line was changed, left out or put in")
+	cmd.Flags().StringVar(&heads, "heads", "", "with --verify: `FILE` that an earlier audit --verify --json printed; what it knew has to be there still")
 	g.bind(cmd, "host", "cluster.name")
 	cmd.Flags().TextVar(&wait, "wait", config.Duration{}, "`DURATION` between the looks for a suspect (default a lease time)")
 	cmd.Flags().Lookup("wait").DefValue = ""

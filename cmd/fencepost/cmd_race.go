@@ -112,7 +112,7 @@ func (f *raceFlags) run(g *globals, cmd *cobra.Command) error {
 func (f *raceFlags) runAll(ctx context.Context, g *globals, c *race.Campaign) race.Summary {
 	p := newProgress(g)
 	c.Progress = func(s race.Summary) {
-		p.show(fmt.Sprintf("%d seeds, %.1f M steps, %d violations", s.Seeds, float64(s.Steps)/1e6, len(s.Bad)))
+		p.show(int(s.Seeds), fmt.Sprintf("%d seeds, %.1f M steps, %d violations", s.Seeds, float64(s.Steps)/1e6, len(s.Bad)))
 	}
 	defer p.clear()
 	return c.Run(ctx)
@@ -229,7 +229,7 @@ func (f *raceFlags) report(g *globals, c race.Campaign, s race.Summary) error {
 	case len(s.Bad) > 0:
 		res = s.Bad[0]
 		if f.shrink && f.tape == "" {
-			newProgress(g).show("looking for a simpler run")
+			newProgress(g).show(0, "looking for a simpler run")
 			res = race.Shrink(res, f.shrinkTime)
 		}
 	case c.From == c.To && (f.events != "" || f.html != ""):

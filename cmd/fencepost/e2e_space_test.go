@@ -1,7 +1,10 @@
 package main_test
 
 import (
+	"errors"
+	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -36,14 +39,26 @@ func smallShare(t *testing.T, options string, hosts []string, serveArgs ...strin
 	return s
 }
 
-// TestOutOfSpace: the share fills up in the middle of a load. Jobs are refused
-// as no_space, nothing that was accepted is lost, no half-written file is seen,
-// and all goes on when there is room again.
+// TestOutOfSpace: the share fills up in the middle of a load, to the last byte or
+// to the last file (TestMarks is about what comes before). Jobs are refused as no_space, nothing that
+// was accepted is lost, no half-written file is seen, and all goes on when there
+// is room again.
 func TestOutOfSpace(t *testing.T) {
-	s := smallShare(t, "size=3m", []string{"a", "b"})
+	for _, c := range []struct{ name, options, more string }{
+		{"bytes", "size=3m", "size=64m"},
+		{"files", "size=64m,nr_inodes=600", "size=64m,nr_inodes=100000"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := smallShare(t, c.options, []string{"a", "b"})
+			s.env = []string{"FENCEPOST_CLUSTER_SWEEP_EVERY=3s", "FENCEPOST_LIMITS_FREE_SPACE=0", "FENCEPOST_LIMITS_FREE_FILES=0"}
+			outOfSpace(t, s, c.more)
+		})
+	}
+}
+
+func outOfSpace(t *testing.T, s *site, more string) {
 	held, log := s.heldCluster()
 	s.args = append(s.args, held...)
-	s.env = []string{"FENCEPOST_CLUSTER_SWEEP_EVERY=3s"}
 	a, b := s.start("a"), s.start("b")
 	to := []string{"--to", a.addr, "--to", b.addr}
 	// Large scripts: three files of it for each job.
@@ -57,7 +72,7 @@ func TestOutOfSpace(t *testing.T) {
 			full = errs
 		}
 	}
-	if !strings.Contains(full, "no_space") && !strings.Contains(full, "no space") {
+	if !strings.Contains(full, "no_space: the share has no space left") {
 		t.Fatalf("after %d jobs: want a refusal as no_space, got %q", len(ids), full)
 	}
 	t.Logf("full after %d jobs: %s", len(ids), strings.SplitN(full, "\n", 2)[0])
@@ -75,28 +90,129 @@ func TestOutOfSpace(t *testing.T) {
 		t.Errorf("audit while full: exit %d, %+v", code, bal)
 	}
 	wantWholeFiles(t, s)
-	if err := syscall.Mount("tmpfs", s.spool, "tmpfs", syscall.MS_REMOUNT, "size=64m"); err != nil {
+	if err := syscall.Mount("tmpfs", s.spool, "tmpfs", syscall.MS_REMOUNT, more); err != nil {
 		t.Fatal(err)
 	}
 	ids = append(ids, strings.Fields(s.run(0, append([]string{"send", "--jsonl", s.jobs(20, script)}, to...)...))...)
+	s.wantOnce(ids, log)
+}
+
+// TestReadOnlyShare: the share's file system finds an error in the middle of a
+// load and becomes read-only, as ext4 does. Jobs are refused with a time to come
+// back. When it was repaired all goes on: nothing that was accepted is lost.
+func TestReadOnlyShare(t *testing.T) {
+	s, disk := ext4Share(t, []string{"a", "b"})
+	held, log := s.heldCluster()
+	s.args = append(s.args, held...)
+	s.env = []string{"FENCEPOST_CLUSTER_SWEEP_EVERY=3s"}
+	a, b := s.start("a"), s.start("b")
+	to := []string{"--to", a.addr, "--to", b.addr}
+	ids := strings.Fields(s.run(0, append([]string{"send", "--jsonl", s.jobs(40, "#!/bin/sh\n")}, to...)...))
+	disk.fail()
+	out, errs, code := s.try(append([]string{"send", "--jsonl", "--timeout", "3s", s.jobs(10, "#!/bin/sh\n")}, to...)...)
+	if code != 1 || out != "" || !strings.Contains(errs, "refused by") {
+		t.Fatalf("read-only: exit %d, %s%s", code, out, errs)
+	}
+	t.Logf("read-only: %s", strings.SplitN(errs, "\n", 2)[0])
+	wantWholeFiles(t, s)
+	s.stopAll()
+	disk.repair()
+	a, b = s.start("a"), s.start("b")
+	to = []string{"--to", a.addr, "--to", b.addr}
+	ids = append(ids, strings.Fields(s.run(0, append([]string{"send", "--jsonl", "--timeout", "1m", s.jobs(20, "#!/bin/sh\n")}, to...)...))...)
+	s.wantOnce(ids, log)
+}
+
+// disk is a small ext4 of its own.
+type disk struct {
+	t           *testing.T
+	image, root string
+}
+
+// ext4Share is smallShare on a disk that can fail.
+func ext4Share(t *testing.T, hosts []string) (*site, *disk) {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Skip("to mount a file system needs root")
+	}
+	s := &site{t: t, bin: binary(t), dir: t.TempDir(), own: map[string][]string{}, hosts: map[string]*proc{}}
+	d := &disk{t, filepath.Join(s.dir, "image"), filepath.Join(s.dir, "mnt")}
+	s.spool = filepath.Join(d.root, "spool")
+	f, err := os.Create(d.image)
+	if err == nil {
+		err = errors.Join(f.Truncate(64<<20), f.Close(), os.Mkdir(d.root, 0o755))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command("mkfs.ext4", "-q", d.image).CombinedOutput(); err != nil {
+		t.Skipf("mkfs.ext4: %v %s", err, out)
+	}
+	if out, err := exec.Command("mount", "-o", "loop,errors=remount-ro", d.image, d.root).CombinedOutput(); err != nil {
+		t.Skipf("to mount needs more rights: %v %s", err, out)
+	}
+	t.Cleanup(func() { _ = syscall.Unmount(d.root, syscall.MNT_DETACH) })
+	s.run(0, "init", "--no-enroll", "--spool", s.spool)
+	for _, h := range hosts {
+		s.run(0, "enroll", h, "--spool", s.spool)
+	}
+	t.Cleanup(s.stopAll)
+	return s, d
+}
+
+// fail makes the file system find an error, whoever has files open there.
+func (d *disk) fail() {
+	d.t.Helper()
+	var st syscall.Stat_t
+	if err := syscall.Stat(d.root, &st); err != nil {
+		d.t.Fatal(err)
+	}
+	link, err := os.Readlink(fmt.Sprintf("/sys/dev/block/%d:%d", st.Dev>>8&0xfff, st.Dev&0xff|st.Dev>>12&0xfff00))
+	if err == nil {
+		err = os.WriteFile("/sys/fs/ext4/"+filepath.Base(link)+"/trigger_fs_error", []byte("1"), 0)
+	}
+	if err != nil {
+		d.t.Skipf("this kernel can't be told to: %v", err)
+	}
+	if err := os.WriteFile(filepath.Join(d.root, "x"), nil, 0o600); !errors.Is(err, syscall.EROFS) {
+		d.t.Fatalf("it can still be written: %v", err)
+	}
+}
+
+// repair is what a person does then.
+func (d *disk) repair() {
+	d.t.Helper()
+	if err := syscall.Unmount(d.root, 0); err != nil {
+		d.t.Fatal(err)
+	}
+	_ = exec.Command("e2fsck", "-fy", d.image).Run() // 1: it was repaired
+	if out, err := exec.Command("mount", "-o", "loop", d.image, d.root).CombinedOutput(); err != nil {
+		d.t.Fatalf("%v %s", err, out)
+	}
+}
+
+// wantOnce waits until all jobs are done, and wants each of ids started once, and
+// no job more often.
+func (s *site) wantOnce(ids []string, log string) {
+	s.t.Helper()
+	bal, _ := s.audit()
 	// A job whose answer was lost may be accepted all the same.
-	bal, _ = s.audit()
 	if bal.Accepted < len(ids) {
-		t.Errorf("%d ids were answered as accepted, and %d jobs are there", len(ids), bal.Accepted)
+		s.t.Errorf("%d ids were answered as accepted, and %d jobs are there", len(ids), bal.Accepted)
 	}
 	s.await(2*time.Minute, bal.Accepted)
-	got := lines(t, log)
+	got := lines(s.t, log)
 	for _, id := range ids {
 		if got[id] != 1 {
-			t.Errorf("job %s: got %d starts, want 1", id, got[id])
+			s.t.Errorf("job %s: got %d starts, want 1", id, got[id])
 		}
 	}
 	if len(got) != bal.Accepted {
-		t.Errorf("%d jobs started, %d were accepted", len(got), bal.Accepted)
+		s.t.Errorf("%d jobs started, %d were accepted", len(got), bal.Accepted)
 	}
-	wantWholeFiles(t, s)
+	wantWholeFiles(s.t, s)
 	if st, code := s.status(); code != 0 {
-		t.Errorf("status: exit %d, %+v", code, st.Problems)
+		s.t.Errorf("status: exit %d, %+v", code, st.Problems)
 	}
 }
 
@@ -114,5 +230,22 @@ func wantWholeFiles(t *testing.T, s *site) {
 				t.Errorf("%s: %v, %d bytes, ends with %q", f, err, len(data), tail(f)[max(0, len(data)-20):])
 			}
 		}
+	}
+}
+
+// TestDeepQueue: past the depth that is allowed jobs are refused with a time to
+// come back, before anything is written.
+func TestDeepQueue(t *testing.T) {
+	s := newSite(t, []string{"a"}, "--stages", "ingest")
+	s.env = []string{"FENCEPOST_LIMITS_DEPTH=5"}
+	a := s.start("a")
+	first := strings.Fields(s.run(0, "send", "--to", a.addr, "--jsonl", s.jobs(6, "#!/bin/sh\n")))
+	time.Sleep(1200 * time.Millisecond) // it isn't counted for each job
+	out, errs, code := s.try("send", "--to", a.addr, "--timeout", "2s", "--jsonl", s.jobs(3, "#!/bin/sh\n"))
+	if code != 1 || out != "" || !strings.Contains(errs, "busy: 6 jobs wait in a stage") {
+		t.Errorf("got exit %d, %s%s", code, out, errs)
+	}
+	if bal, _ := s.audit(); bal.Accepted != len(first) || bal.Waiting != len(first) {
+		t.Errorf("got %+v", bal)
 	}
 }

@@ -9,12 +9,15 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+	"golang.org/x/sys/unix"
 
 	"fencepost/cmd/fencepost/config"
 	"fencepost/cmd/fencepost/show"
 )
 
 func main() {
+	// What is made on the share is no business of others, whatever this was started with.
+	unix.Umask(unix.Umask(0o077) | 0o027)
 	g := newGlobals()
 	g.self = "/proc/self/exe" // not by its path: the file may have been replaced since
 	os.Exit(run(context.Background(), g, os.Args[1:]))

@@ -4,11 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"iter"
 	"net"
-	"os"
 	"os/signal"
 	"slices"
 	"strings"
@@ -16,10 +14,10 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
 	"fencepost/cmd/fencepost/client"
 	"fencepost/cmd/fencepost/client/batch"
+	"fencepost/cmd/fencepost/config"
 	"fencepost/cmd/fencepost/show"
 	"fencepost/codec"
 )
@@ -58,11 +56,12 @@ func newSendCmd(g *globals) *cobra.Command {
 		},
 	}
 	fs := cmd.Flags()
-	fs.StringSliceVar(&f.to, "to", nil, "`ADDR:PORT` of a host; may be repeated: tried in turn (default listen of the configuration)")
+	fs.StringSliceVar(&f.to, "to", nil, "`ADDR:PORT` of a host; may be repeated: tried in turn (default send.to of the configuration, else listen)")
 	fs.StringVar(&f.id, "id", "", "the job's `UUID`, for exactly one job (default a new one)")
 	fs.BoolVar(&f.lines, "jsonl", false, "one document a line")
 	fs.BoolVar(&f.wait, "wait", false, "wait for the final record: the cluster has the job")
 	fs.DurationVar(&f.timeout, "timeout", 0, "give up on a job after `DURATION` (default 1m to be accepted); with --wait, so long again for the final records (default no limit)")
+	g.bind(cmd, config.SendKeys()...)
 	fs.IntVar(&f.parallel, "parallel", 64, "at most `N` jobs under way at once")
 	return cmd
 }
@@ -109,13 +108,24 @@ func (s *sending) run(ctx context.Context, cmd *cobra.Command, files []string) e
 			return err
 		}
 	}
+	loaded, err := s.g.config(cmd)
+	if err != nil {
+		return err
+	}
+	conf, token, err := clientSecurity(loaded.Send)
+	if err != nil {
+		return usagef(cmd, "%w", err)
+	}
 	c, err := client.New(client.Config{Addrs: s.to, Name: "fencepost send", Software: "fencepost/" + version(),
-		Timeout: s.timeout, Window: s.parallel})
+		Timeout: s.timeout, Window: s.parallel, TLS: conf, Token: token})
 	if err != nil {
 		return usagef(cmd, "%w", err)
 	}
 	defer c.Close()
 	s.client = c
+	if s.progress.w != nil {
+		s.progress.total = documents(files, s.lines)
+	}
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	batch.Send(ctx, c, docs, s.parallel, func(o batch.Outcome) {
@@ -150,6 +160,10 @@ func (s *sending) check(cmd *cobra.Command) error {
 	c, err := s.g.config(cmd)
 	if err != nil {
 		return err
+	}
+	if len(c.Send.To) > 0 {
+		s.to = c.Send.To
+		return nil
 	}
 	host, port, err := net.SplitHostPort(c.Listen)
 	if err != nil || port == "0" {
@@ -195,7 +209,7 @@ func (s *sending) sent(o batch.Outcome) {
 	if s.g.json {
 		s.jobs = append(s.jobs, d)
 	}
-	s.progress.show(fmt.Sprintf("%d accepted, %d not", len(s.accepted), s.bad+s.refused))
+	s.progress.show(len(s.accepted)+s.bad+s.refused, fmt.Sprintf("%d accepted, %d not", len(s.accepted), s.bad+s.refused))
 }
 
 func (s *sending) complain(o batch.Outcome) {
@@ -250,10 +264,11 @@ func (s *sending) waitFor(ctx context.Context) {
 	}
 	ids := slices.Compact(slices.Sorted(slices.Values(s.accepted)))
 	seen := 0
+	s.progress.total = len(ids)
 	batch.Wait(ctx, s.client, ids, batch.Pace{}, func(f batch.Final) {
 		seen++
 		s.final(f)
-		s.progress.show(fmt.Sprintf("%d of %d have a final record", seen, len(ids)))
+		s.progress.show(seen, fmt.Sprintf("%d of %d have a final record", seen, len(ids)))
 	})
 }
 
@@ -305,40 +320,4 @@ func (s *sending) conclude() error {
 			next: "fencepost jobs shows where they are"}
 	}
 	return nil
-}
-
-// progress is one line on standard error, rewritten in place: only on a
-// terminal, only after a second, and not where the ids themselves scroll by.
-type progress struct {
-	w       io.Writer // nil = none
-	started time.Time
-	last    time.Time
-}
-
-func newProgress(g *globals) *progress {
-	p := &progress{started: time.Now()}
-	if isTerminal(g.stderr) && (g.json || !isTerminal(g.stdout)) {
-		p.w = g.stderr
-	}
-	return p
-}
-
-func isTerminal(w io.Writer) bool {
-	f, ok := w.(*os.File)
-	return ok && term.IsTerminal(int(f.Fd()))
-}
-
-func (p *progress) show(text string) {
-	now := time.Now()
-	if p.w == nil || now.Sub(p.started) < time.Second || now.Sub(p.last) < 100*time.Millisecond {
-		return
-	}
-	p.last = now
-	fmt.Fprintf(p.w, "\r\033[K%s, %s", text, now.Sub(p.started).Round(time.Second))
-}
-
-func (p *progress) clear() {
-	if p.w != nil && !p.last.IsZero() {
-		fmt.Fprint(p.w, "\r\033[K")
-	}
 }

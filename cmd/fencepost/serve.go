@@ -19,6 +19,8 @@ import (
 	"fencepost/cmd/fencepost/config"
 	"fencepost/cmd/fencepost/ingest"
 	"fencepost/cmd/fencepost/node"
+	"fencepost/cmd/fencepost/secure"
+	"fencepost/cmd/fencepost/trust"
 	"fencepost/cmd/fencepost/web"
 	"fencepost/codec"
 	"fencepost/lease"
@@ -58,6 +60,9 @@ type daemon struct {
 	log  zerolog.Logger
 	id   lease.Identity
 	node *node.Node
+	dir  string
+	keys secure.SpoolKeys
+	door *door
 	ln   net.Listener // nil without ingest
 
 	httpLn net.Listener // nil without a status page
@@ -84,9 +89,15 @@ func serve(ctx context.Context, g *globals, cmd *cobra.Command, c *config.Loaded
 		return err
 	}
 	defer closeLog()
-	d := &daemon{g: g, cfg: c, log: log.With().Str("host", host).Logger()}
+	d := &daemon{g: g, cfg: c, dir: dir, log: log.With().Str("host", host).Logger()}
 	if d.id, err = d.identity(host); err != nil {
 		return err
+	}
+	if err := d.checkUser(os.Geteuid()); err != nil {
+		return err
+	}
+	if d.keys, err = secure.ReadSpoolKeys(c.SpoolKeyFile); err != nil {
+		return &exitError{code: exitUsage, err: err}
 	}
 	if err := d.listenHTTP(); err != nil {
 		return err
@@ -100,6 +111,9 @@ func serve(ctx context.Context, g *globals, cmd *cobra.Command, c *config.Loaded
 	}
 	sp, err := d.openSpool(dir)
 	if err != nil {
+		return err
+	}
+	if err := d.openDoor(sp); err != nil {
 		return err
 	}
 	if err := d.listen(); err != nil {
@@ -138,6 +152,10 @@ func (d *daemon) openSpool(dir string) (*spool.Spool, error) {
 		if err != nil {
 			return nil, openError(err)
 		}
+		if d.cfg.ForeignFiles == "quarantine" {
+			inspectOwners(fs, dir)
+		}
+		fs = trust.FS{FS: fs, Key: func() ([]byte, error) { return d.keys.Files, nil }}
 		if d.files != nil {
 			fs = d.files.Wrap(fs)
 		}
@@ -203,7 +221,7 @@ func (d *daemon) nodeConfig(sp *spool.Spool, dir string) (node.Config, error) {
 	cfg := node.Config{Env: sp.Env, Spool: sp, Identity: d.id, Heartbeat: c.Heartbeat.Duration, TTL: c.Lease.Duration,
 		Workers: c.Workers, Poll: c.Poll.Duration, MaxPoll: opt.MaxPoll, ClaimMax: c.ClaimMax.Duration,
 		SealMax: c.SealMax.Duration, Grace: 30 * time.Second, Convert: codec.Translate,
-		Parse: adoptee(d.id.Host, sp.Env.Wall), Mount: d.mount, Tee: d.tee, Warn: d.warn}
+		Parse: adoptee(d.id.Host, sp.Env.Wall), Mount: d.mount, Tee: d.tee, Warn: d.warn, JournalKey: d.keys.Journal}
 	for _, s := range c.Stages {
 		cfg.Stages = append(cfg.Stages, spool.Stage(s))
 	}
@@ -288,12 +306,7 @@ func (d *daemon) run(ctx context.Context, sp *spool.Spool) error {
 }
 
 func (d *daemon) newServer(sp *spool.Spool) (*ingest.Server, error) {
-	l := d.cfg.Limits
-	return ingest.New(ingest.Config{Backend: &backend{node: d.node, sp: sp}, Host: d.id.Host, SpoolID: sp.ID,
-		Software: "fencepost/" + version(), MaxConns: l.Connections, Window: l.Window, MaxJob: int(l.Job),
-		MaxPerAddr: l.PerAddress, Memory: int64(l.Memory),
-		Handshake: l.HandshakeTimeout.Duration, Idle: l.IdleTimeout.Duration, Frame: l.FrameTimeout.Duration,
-		Write: l.WriteTimeout.Duration, Retention: d.cfg.Retention.Duration, Log: d.log})
+	return ingest.New(d.ingestConfig(sp, &backend{node: d.node, sp: sp, marks: newMarks(sp, d.dir, d.cfg.Limits)}))
 }
 
 // sayReady prints the one line that scripts wait for; a later epoch of the same

@@ -9,6 +9,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"fencepost/cmd/fencepost/secure"
+	"fencepost/cmd/fencepost/trust"
 	"fencepost/spool"
 	"fencepost/spool/env"
 	"fencepost/spool/vfs"
@@ -57,6 +59,11 @@ func onDir[T any](g *globals, cmd *cobra.Command, look func(context.Context, str
 		if err != nil {
 			return none, openError(err)
 		}
+		key := sync.OnceValues(func() ([]byte, error) {
+			keys, err := secure.ReadSpoolKeys(c.SpoolKeyFile)
+			return keys.Files, err
+		})
+		fs = trust.FS{FS: fs, Key: key}
 		return look(ctx, dir, env.NewReal(watchedFS{fs, w}))
 	})
 }

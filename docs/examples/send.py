@@ -6,6 +6,8 @@ makes a sender safe: the id is made once and never again, a job is asked for und
 it until there is an answer, and every host of the spool may be asked.
 
     send.py [--to HOST:PORT]... [--wait] FILE...      - is standard input
+    send.py --ca ca.pem --cert me.pem --key me.key ...   mutual TLS
+    send.py --ca ca.pem --token-file token ...           TLS, and each request signed
 
 Each FILE holds one job document, or several, one a line (--jsonl). The ids are
 printed in the order of the documents. Exit status: 0 all accepted (with --wait: and
@@ -13,10 +15,13 @@ none failed), 1 not all, 2 wrong usage.
 """
 
 import argparse
+import hashlib
+import hmac
 import json
 import os
 import random
 import socket
+import ssl
 import struct
 import sys
 import time
@@ -120,17 +125,48 @@ def frame(kind, message):
     return start + struct.pack(">I", crc32c(start)) + body
 
 
+class Security:
+    """What this client shows, and wants to see."""
+
+    def __init__(self, ca=None, cert=None, key=None, tls=False, token_file=None):
+        self.context, self.token = None, None
+        if ca or cert or tls:
+            self.context = ssl.create_default_context(cafile=ca)
+            self.context.minimum_version = ssl.TLSVersion.TLSv1_3
+            self.context.set_alpn_protocols(["fencepost/1"])
+            if cert:
+                self.context.load_cert_chain(cert, key)
+        if token_file:
+            with open(token_file, encoding="ascii") as file:
+                name, secret = file.read().split()
+            self.token = name, secret.encode()
+
+    def wrap(self, plain, host):
+        return self.context.wrap_socket(plain, server_hostname=host) if self.context else plain
+
+    def sign(self, kind, message, spool):
+        """Return the message with its signature (Tokens)."""
+        name, secret = self.token
+        auth = {"key": name, "time": time.time_ns() // 1000000, "nonce": os.urandom(16).hex()}
+        text = "fencepost token 1\n%s\n%s\n" % (spool, {SUBMIT: "SUBMIT", QUERY: "QUERY"}[kind])
+        signed = text.encode() + encode(dict(message, auth=auth))
+        return dict(message, auth=dict(auth, mac=hmac.new(secret, signed, hashlib.sha256).hexdigest()))
+
+
 class Connection:
     """A connection after its handshake."""
 
-    def __init__(self, address):
+    def __init__(self, address, security):
         host, _, port = address.rpartition(":")
+        self.security = security
         self.buffer = b""
         self.seq = 0
         self.heard = time.monotonic()
         self.socket = socket.create_connection((host.strip("[]"), int(port)), timeout=10)
         try:
-            self.send(HELLO, {"versions": [1], "client": socket.gethostname() or "send.py", "software": "send.py/1"})
+            self.socket = security.wrap(self.socket, host.strip("[]"))
+            features = ["token", "types"]
+            self.send(HELLO, {"versions": [1], "client": socket.gethostname() or "send.py", "software": "send.py/1", "features": features})
             kind, self.welcome = self.receive()
             if kind != WELCOME or self.welcome["version"] != 1:
                 raise Gone("no WELCOME, but message %d" % kind)
@@ -149,7 +185,10 @@ class Connection:
     def ask(self, kind, message):
         """Send a request and return its number."""
         self.seq += 1
-        self.send(kind, dict(message, seq=self.seq))
+        message = dict(message, seq=self.seq)
+        if self.security.token and "token" in self.welcome.get("features", []):
+            message = self.security.sign(kind, message, self.welcome["spool"])
+        self.send(kind, message)
         return self.seq
 
     def receive(self):
@@ -221,13 +260,13 @@ def without_empty(job):
     return {key: value for key, value in job.items() if key == "name" or value not in ("", [], {}, 0)}
 
 
-def in_turn(hosts, todo, step, tries):
+def in_turn(hosts, security, todo, step, tries):
     """Call step with one host after the other, with a growing pause, until todo is empty."""
     pause = 1.0
     for turn in range(tries):
         address = hosts[turn % len(hosts)]
         try:
-            connection = Connection(address)
+            connection = Connection(address, security)
             try:
                 step(connection)
             finally:
@@ -235,7 +274,7 @@ def in_turn(hosts, todo, step, tries):
         except GoneForGood as error:
             print("send.py: %s: %s" % (address, error), file=sys.stderr)
             return
-        except (OSError, Gone) as error:
+        except (OSError, Gone) as error:  # also what is wrong with a certificate
             print("send.py: %s: %s" % (address, error), file=sys.stderr)
         if not todo:
             return
@@ -244,7 +283,7 @@ def in_turn(hosts, todo, step, tries):
             pause = min(2 * pause, 60)
 
 
-def submit(hosts, jobs, tries):
+def submit(hosts, security, jobs, tries):
     """Submit jobs, a dict from id to job, and return the set of ids that were accepted."""
     todo, accepted = dict(jobs), set()
 
@@ -266,11 +305,11 @@ def submit(hosts, jobs, tries):
                 if answer["code"] in FINAL:
                     del todo[id]
 
-    in_turn(hosts, todo, step, tries)
+    in_turn(hosts, security, todo, step, tries)
     return accepted
 
 
-def wait(hosts, ids, tries):
+def wait(hosts, security, ids, tries):
     """Wait until every job has ended or waits for a person, and return their states."""
     todo, states = set(ids), {}
 
@@ -286,7 +325,7 @@ def wait(hosts, ids, tries):
             if todo:
                 time.sleep(0.5)
 
-    in_turn(hosts, todo, step, tries)
+    in_turn(hosts, security, todo, step, tries)
     return states
 
 
@@ -304,12 +343,18 @@ def main():
     parser.add_argument("--jsonl", action="store_true", help="one document a line")
     parser.add_argument("--wait", action="store_true", help="wait until the cluster has the jobs")
     parser.add_argument("--tries", type=int, default=10, help="connections to try before giving up")
+    parser.add_argument("--tls", action="store_true", help="speak TLS (with --ca or --cert, too)")
+    parser.add_argument("--ca", metavar="FILE", help="the CA of the hosts' certificates (default the system's)")
+    parser.add_argument("--cert", metavar="FILE", help="this client's certificate")
+    parser.add_argument("--key", metavar="FILE", help="its key")
+    parser.add_argument("--token-file", metavar="FILE", help="file with this client's token: NAME SECRET")
     parser.add_argument("files", nargs="+", metavar="FILE")
     args = parser.parse_args()
     hosts = args.to or ["127.0.0.1:7433"]
 
     jobs = {}
     try:
+        security = Security(args.ca, args.cert, args.key, args.tls, args.token_file)
         for job in documents(args.files, args.jsonl):
             id = job.pop("id", None) or new_id()
             jobs[id] = without_empty(job)
@@ -318,7 +363,7 @@ def main():
         print("send.py: %s" % error, file=sys.stderr)
         return 2
 
-    accepted = submit(hosts, jobs, args.tries)
+    accepted = submit(hosts, security, jobs, args.tries)
     for id in jobs:
         if id in accepted:
             print(id, flush=True)
@@ -326,7 +371,7 @@ def main():
         print("send.py: %d of %d jobs were not accepted" % (len(jobs) - len(accepted), len(jobs)), file=sys.stderr)
         return 1
     if args.wait:
-        states = wait(hosts, jobs, args.tries)
+        states = wait(hosts, security, jobs, args.tries)
         bad = [id for id in jobs if states.get(id) not in ("done", "handed_over")]
         for id in bad:
             print("send.py: job %s is %s" % (id, states.get(id, "unknown")), file=sys.stderr)

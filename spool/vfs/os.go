@@ -44,6 +44,10 @@ type OS struct {
 	root int    // O_PATH descriptor of the root
 	nfs  bool   // Sync has nothing to do
 	walk bool   // the kernel, or a filter, has no openat2
+
+	// Inspect, if set, is asked by Read about each file that was opened: its mode
+	// and owner by the descriptor. It is set before the first operation.
+	Inspect func(name string, mode, uid uint32) error
 }
 
 var _ FS = (*OS)(nil)
@@ -124,6 +128,11 @@ func (o *OS) Read(name string, limit int64) ([]byte, ID, error) {
 		return nil, ID{}, err
 	}
 	defer f.Close()
+	if o.Inspect != nil {
+		if err := o.Inspect(name, st.Mode, st.Uid); err != nil {
+			return nil, ID{}, err
+		}
+	}
 	if st.Size > limit {
 		return nil, ID{}, &fs.PathError{Op: "read", Path: name, Err: ErrTooLarge}
 	}

@@ -1,6 +1,9 @@
 package vfs
 
-import "errors"
+import (
+	"errors"
+	"fmt"
+)
 
 // ID identifies a file: hard links of one file share it, and no two files that
 // exist at the same time do. It is read from an open descriptor, never from a
@@ -102,4 +105,8 @@ var (
 	ErrLocked     = errors.New("locked by another process")
 	ErrTooLarge   = errors.New("file too large")
 	ErrNotRegular = errors.New("not a regular file")
+
+	// ErrUntrusted is a file that others may have written. It matches
+	// ErrNotRegular, too: it is set aside as what is no file of ours.
+	ErrUntrusted = fmt.Errorf("not to be trusted, %w", ErrNotRegular)
 )

@@ -169,6 +169,19 @@ func TestParseSacct(t *testing.T) {
 	}
 }
 
+// What sbatch prints is an id, or nothing is known.
+func FuzzParseSubmitted(f *testing.F) {
+	for _, out := range []string{"17\n", "17;cluster\n", "17", "", "sbatch: warning\n17\n", "17\n18\n", "Submitted batch job 17\n", "17;\n", "-1\n", "9999999999999999999999\n", "17;a b\n", "\x0017\n"} {
+		f.Add([]byte(out))
+	}
+	f.Fuzz(func(t *testing.T, out []byte) {
+		id, err := slurm.ParseSubmitted(out)
+		if err == nil && (id == "" || strings.Trim(id, "0123456789") != "" || !strings.Contains(string(out), id)) {
+			t.Fatalf("%q: got %q", out, id)
+		}
+	})
+}
+
 func FuzzParseListing(f *testing.F) {
 	f.Add([]byte(rec("17", "PENDING", "JobHeldUser", "", "fp-"+key, "s/h/3/4/0")))
 	f.Add([]byte(rec("2", "PENDING", "JobHeldUser", "", "we|ird\nname", "a b|c\nd")))

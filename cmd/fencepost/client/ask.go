@@ -18,6 +18,7 @@ const protocolVersion = 1
 type question struct {
 	size  int // of the job
 	query bool
+	typed bool // the job names a type
 	make  func(seq uint64) codec.Message
 }
 

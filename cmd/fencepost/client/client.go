@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -11,7 +12,14 @@ import (
 
 	"github.com/google/uuid"
 
+	"fencepost/cmd/fencepost/secure"
 	"fencepost/codec"
+)
+
+// Features of docs/spec/wire.md that hosts may name.
+const (
+	featureToken = "token"
+	featureTypes = "types"
 )
 
 // Config says where to send, and how patiently. Zero values are defaults,
@@ -34,7 +42,10 @@ type Config struct {
 	// each time up to MaxPause, half of it at random; 1 s and 60 s.
 	MinPause, MaxPause time.Duration
 
-	// Dial makes connections; default net.Dialer.
+	TLS   *tls.Config   // nil = plain TCP. Without ServerName the host of the address has to be the certificate's
+	Token *secure.Token // signs each request, where the host takes tokens; nil = none
+
+	// Dial makes connections, beneath TLS; default net.Dialer.
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
 }
 
@@ -130,7 +141,7 @@ func (c *Client) Send(ctx context.Context, id string, job codec.Job) (Result, er
 	}
 	size := job.Size()
 	m, tries, err := c.ask(ctx, id, question{
-		size: size,
+		size: size, typed: job.Type != "",
 		make: func(seq uint64) codec.Message { return codec.Submit{Seq: seq, ID: id, Job: job} },
 	})
 	if err != nil {
@@ -174,7 +185,7 @@ func ownID(id string) (string, error) {
 func (c *Client) hello() codec.Hello { return c.cfg.hello() }
 
 func (c *Config) hello() codec.Hello {
-	return codec.Hello{Versions: []uint64{protocolVersion}, Client: c.Name, Software: c.Software, Features: []string{grease()}}
+	return codec.Hello{Versions: []uint64{protocolVersion}, Client: c.Name, Software: c.Software, Features: []string{featureToken, featureTypes, grease()}}
 }
 
 // sameSpool notes the spool of the first host, and compares those of others

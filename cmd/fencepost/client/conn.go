@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -105,7 +106,11 @@ func (cn *conn) send(q question) (answer chan codec.Message, sent bool, err erro
 	if cn.ctx.Err() != nil {
 		return nil, false, context.Cause(cn.ctx)
 	}
-	frame, err := codec.AppendMessage(nil, q.make(cn.seq+1))
+	m := q.make(cn.seq + 1)
+	if t := cn.c.cfg.Token; t != nil && slices.Contains(cn.welcome.Features, featureToken) {
+		m = t.Sign(m, cn.welcome.Spool, time.Now())
+	}
+	frame, err := codec.AppendMessage(nil, m)
 	if err != nil {
 		<-cn.window
 		return nil, false, err

@@ -12,6 +12,7 @@
 //   - All methods may be called by many goroutines; their requests share a few
 //     connections and are under way at once, as many as the host allows.
 //   - Memory is bounded by the jobs that are being sent.
+//   - With [Config].TLS nothing is sent to a host whose certificate isn't right.
 //
 // # Assumes
 //
@@ -20,6 +21,5 @@
 //
 // # Does not
 //
-//   - Encrypt or authenticate: [Config.Dial] may.
 //   - Remember anything: a program that dies has to know its ids itself.
 package client

@@ -203,7 +203,7 @@ func TestIdleConnection(t *testing.T) {
 func TestRefusedAtTheDoor(t *testing.T) {
 	st := newStore()
 	no := func(c *ingest.Config) {
-		c.Identify = func(net.Conn, codec.Hello) (string, error) { return "", errors.New("no") }
+		c.Identify = func(net.Conn, codec.Hello) (ingest.Peer, error) { return ingest.Peer{}, errors.New("no") }
 	}
 	a, b := st.serve(t, "a", no), st.serve(t, "b", no)
 	c := newClient(t, nil, a.addr, b.addr)

@@ -2,8 +2,11 @@ package client
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
+	"net"
+	"slices"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -48,6 +51,9 @@ func (l *link) ask(ctx context.Context, q question) (m codec.Message, sent bool,
 			return nil, sent, &RefusedError{Code: codec.CodeTooLarge, Addr: l.addr,
 				Reason: fmt.Sprintf("the job has %d bytes, the host takes %d", q.size, limit)}
 		}
+		if q.typed && !slices.Contains(cn.welcome.Features, featureTypes) {
+			return nil, sent, &RefusedError{Code: codec.CodeNotAllowed, Addr: l.addr, Reason: "the host knows no job types"}
+		}
 		m, maybe, err := cn.ask(ctx, q)
 		sent = sent || maybe
 		// A connection that has been idle may be gone by now, which says
@@ -91,6 +97,11 @@ func (l *link) connect(ctx context.Context) (*conn, error) {
 	if err != nil {
 		return nil, fmt.Errorf("connect %s: %w", l.addr, err)
 	}
+	if conf := l.c.cfg.TLS; conf != nil {
+		if nc, err = l.secured(ctx, conf, nc); err != nil {
+			return nil, err
+		}
+	}
 	cn := newConn(l.c, l.addr, nc)
 	unhook := context.AfterFunc(ctx, func() { nc.Close() })
 	err = cn.handshake()
@@ -102,11 +113,36 @@ func (l *link) connect(ctx context.Context) (*conn, error) {
 	}
 	if err != nil {
 		nc.Close()
-		return nil, err
+		return nil, l.untrusted(err)
 	}
 	cn.window = make(chan struct{}, min(uint64(l.c.cfg.Window), cn.welcome.Window))
 	l.c.wg.Go(cn.read)
 	return cn, nil
+}
+
+// secured does the TLS handshake.
+func (l *link) secured(ctx context.Context, conf *tls.Config, nc net.Conn) (net.Conn, error) {
+	if conf.ServerName == "" {
+		conf = conf.Clone()
+		conf.ServerName, _, _ = net.SplitHostPort(l.addr)
+	}
+	tc := tls.Client(nc, conf)
+	if err := tc.HandshakeContext(ctx); err != nil {
+		nc.Close()
+		return nil, l.untrusted(fmt.Errorf("connect %s: TLS: %w", l.addr, err))
+	}
+	return tc, nil
+}
+
+// untrusted makes a refusal of what is wrong with a certificate, ours or the
+// host's: it will be as wrong the next time.
+func (l *link) untrusted(err error) error {
+	var alert *net.OpError // the host's word on ours: its type is crypto/tls's own
+	var verify *tls.CertificateVerificationError
+	if errors.As(err, &alert) && alert.Op == "remote error" || errors.As(err, &verify) {
+		return &goneAway{l.addr, codec.GoAway{Code: codec.CodeNotAllowed, Reason: codec.Reason(err.Error())}, true}
+	}
+	return err
 }
 
 func (cn *conn) handshake() error {

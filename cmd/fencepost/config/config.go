@@ -14,7 +14,12 @@ type Config struct {
 	Host           string   `toml:"host" flag:"host" help:"this host's name on the spool; default the hostname"`
 	MachineID      string   `toml:"machine_id" flag:"machine-id" help:"override of the machine's id"`
 	Listen         string   `toml:"listen" flag:"listen" help:"address on which jobs come in"`
-	InsecureListen bool     `toml:"insecure_listen" flag:"insecure-listen" help:"allow addresses that other machines can reach"`
+	InsecureListen bool     `toml:"insecure_listen" flag:"insecure-listen" help:"allow addresses that other machines can reach, without TLS and names of clients"`
+	TokenFile      string   `toml:"token_file" help:"file with the tokens that clients sign with, NAME SECRET a line; mode 0600"`
+	TokenSkew      Duration `toml:"token_skew" help:"most that a token's time may differ from this host's clock"`
+	SpoolKeyFile   string   `toml:"spool_key_file" help:"file with the key that signs files on the spool, not on the share; mode 0600"`
+	RunAsRoot      bool     `toml:"run_as_root" flag:"run-as-root" help:"let serve run as root"`
+	ForeignFiles   string   `toml:"foreign_files" help:"files on the spool that others own or may write: quarantine, or allow"`
 	HTTP           string   `toml:"http" flag:"http" help:"address of the status page; empty = none"`
 	HTTPToken      string   `toml:"http_token_file" help:"file with the token that viewers of the status page need; mode 0600"`
 	Stages         List     `toml:"stages" flag:"stages" help:"stages that this host serves"`
@@ -30,8 +35,32 @@ type Config struct {
 	UnsafeMount    List     `toml:"unsafe_mount" flag:"unsafe-mount" help:"checks of doctor, by id, that don't keep serve from starting on an unsafe mount"`
 
 	Log     Log     `toml:"log"`
+	TLS     TLS     `toml:"tls"`
 	Limits  Limits  `toml:"limits"`
+	Clients Clients `toml:"clients" help:"what each client may do"`
+	Types   Types   `toml:"types" shared:"yes" help:"jobs that clients name instead of sending code"`
+	Send    Send    `toml:"send"`
 	Cluster Cluster `toml:"cluster"`
+}
+
+// TLS is how clients are told apart, and what they see.
+type TLS struct {
+	Cert       string   `toml:"cert" help:"this host's certificate, PEM, with what comes between it and its CA"`
+	Key        string   `toml:"key" help:"its key; mode 0600"`
+	ClientCA   List     `toml:"client_ca" help:"files with the CAs of clients' certificates; all of them count"`
+	ClientCert string   `toml:"client_cert" help:"require, or optional: then clients without one need a token"`
+	Reload     Duration `toml:"reload" help:"time between two looks whether the files have changed"`
+}
+
+// Send is how send reaches the hosts.
+type Send struct {
+	To         List   `toml:"to" help:"ADDR:PORT of hosts, tried in turn; empty = listen"`
+	CA         List   `toml:"ca" flag:"ca" help:"files with the CAs of the hosts' certificates; with one of the tls settings of send, TLS is spoken"`
+	Cert       string `toml:"cert" flag:"cert" help:"this client's certificate, PEM"`
+	Key        string `toml:"key" flag:"key" help:"its key; mode 0600"`
+	ServerName string `toml:"server_name" flag:"server-name" help:"name that the hosts' certificates are for; empty = the name in --to"`
+	TokenFile  string `toml:"token_file" flag:"token-file" help:"file with this client's token, NAME SECRET; mode 0600"`
+	TLS        bool   `toml:"tls" flag:"tls" help:"speak TLS, with the system's CAs unless ca is given"`
 }
 
 // Log says what is logged, and where.
@@ -52,6 +81,18 @@ type Limits struct {
 	IdleTimeout      Duration `toml:"idle_timeout" help:"silence after which a client is let go"`
 	FrameTimeout     Duration `toml:"frame_timeout" help:"time for a frame to arrive, once it began"`
 	WriteTimeout     Duration `toml:"write_timeout" help:"time for a client to take an answer"`
+	Unknown          int      `toml:"unknown" help:"clients at once that haven't said hello; 0 = half of connections"`
+	MinRate          Size     `toml:"min_rate" help:"bytes a second that a job must come at, beyond frame_timeout"`
+	AnswerTimeout    Duration `toml:"answer_timeout" help:"time for the share to take a job; then the client is told to ask again"`
+	ConnectionAge    Duration `toml:"connection_age" help:"a connection that is older is told to connect again; 0 = never"`
+	Accepts          int      `toml:"accepts" help:"jobs that are being written at once"`
+	Pending          int      `toml:"pending" help:"requests that wait for their answers at once, over all clients"`
+	Rate             int      `toml:"rate" help:"jobs a second of one client, unless its own rule says another; 0 = no limit"`
+	Burst            int      `toml:"burst" help:"jobs at once beyond the rate; 0 = a second's worth"`
+	Depth            int      `toml:"depth" help:"jobs that may wait in a stage before more are refused; 0 = no limit"`
+	FreeSpace        Size     `toml:"free_space" help:"room on the share below which jobs are refused; 0 = none"`
+	FreeFiles        int      `toml:"free_files" help:"files that can still be made on the share below which jobs are refused; 0 = none"`
+	RetryAfter       Duration `toml:"retry_after" help:"what a client that is refused is asked to wait at least"`
 }
 
 // Cluster says where jobs go.
@@ -153,9 +194,13 @@ func Default() Config {
 		Retention: Duration{30 * 24 * time.Hour},
 		Timeout:   Duration{30 * time.Second},
 		Log:       Log{Level: "info", Format: "auto"},
+		TokenSkew: Duration{5 * time.Minute}, ForeignFiles: "quarantine",
+		TLS: TLS{ClientCert: "require", Reload: Duration{10 * time.Second}},
 		Limits: Limits{Connections: 1024, Window: 64, Memory: 128 << 20, Job: codec.MaxJob,
 			HandshakeTimeout: Duration{10 * time.Second}, IdleTimeout: Duration{5 * time.Minute},
-			FrameTimeout: Duration{10 * time.Second}, WriteTimeout: Duration{10 * time.Second}},
+			FrameTimeout: Duration{10 * time.Second}, WriteTimeout: Duration{10 * time.Second}, MinRate: 16 << 10,
+			AnswerTimeout: Duration{30 * time.Second}, ConnectionAge: Duration{time.Hour}, Accepts: 64, Pending: 4096,
+			Depth: 100_000, FreeSpace: 64 << 20, FreeFiles: 1000, RetryAfter: Duration{time.Second}},
 		Cluster: Cluster{
 			Name: "local", ProbeEvery: Duration{time.Minute}, SweepEvery: Duration{time.Minute},
 			Command: Command{KeyWindow: Duration{24 * time.Hour}, ConfirmAfter: Duration{7 * time.Second},

@@ -246,6 +246,7 @@ func TestNearest(t *testing.T) {
 func FuzzFile(f *testing.F) {
 	f.Add([]byte("heartbeat = '1s'\n[cluster.command]\nsubmit = ['a']\n[cluster.command.env]\nA='b'"))
 	f.Add([]byte("cluster = 'x'"))
+	f.Add([]byte("[clients.a]\nscripts = true\nqueues = ['a*']\n[types.b]\ncommand = ['/b', '{c}']\n[types.b.params]\nc = '[a-z]+'"))
 	f.Add([]byte("[log]\nlevl = 1"))
 	f.Add([]byte("limits.job = 1e9\nstages=[1]"))
 	f.Add([]byte("[[cluster]]\nname=1979-05-27"))
@@ -262,6 +263,11 @@ func FuzzFile(f *testing.F) {
 		}
 		if err := l.Validate(); err != nil {
 			t.Errorf("loaded, but: %v", err)
+		}
+		if !strings.Contains(string(data), "script_file") {
+			if _, err := l.Policy(); err != nil {
+				t.Errorf("loaded, but: %v", err)
+			}
 		}
 		if l.Lease.Duration < 100*time.Millisecond || len(l.Stages) == 0 || slices.Contains(l.Stages, "") {
 			t.Errorf("loaded %+v", l.Config)

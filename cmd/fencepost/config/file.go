@@ -53,7 +53,14 @@ func fileError(name string, data []byte, err error) error {
 			e := &strict.Errors[i]
 			row, col := e.Position()
 			key := strings.Join(e.Key(), ".")
-			all = append(all, fmt.Errorf("%s:%d:%d: unknown key %s%s", name, row, col, quoteKey(key), didYouMean(key, fileKeys())))
+			known := fileKeys()
+			if k := e.Key(); len(k) > 2 && len(subKeys(k[0])) > 0 {
+				known = nil
+				for _, sub := range subKeys(k[0]) {
+					known = append(known, strings.Join(k[:2], ".")+"."+sub)
+				}
+			}
+			all = append(all, fmt.Errorf("%s:%d:%d: unknown key %s%s", name, row, col, quoteKey(key), didYouMean(key, known)))
 		}
 		return errors.Join(all...)
 	}

@@ -13,7 +13,18 @@ import (
 func ServeKeys() []string {
 	var keys []string
 	for _, s := range Settings() {
-		if s.Flag != "" && s.Key != "spool" && s.Key != "timeout" {
+		if s.Flag != "" && s.Key != "spool" && s.Key != "timeout" && !strings.HasPrefix(s.Key, "send.") {
+			keys = append(keys, s.Key)
+		}
+	}
+	return keys
+}
+
+// SendKeys are those that have a flag of send.
+func SendKeys() []string {
+	var keys []string
+	for _, s := range Settings() {
+		if s.Flag != "" && strings.HasPrefix(s.Key, "send.") {
 			keys = append(keys, s.Key)
 		}
 	}
@@ -72,11 +83,11 @@ func (v *flagValue) Type() string {
 		return "ADDR:PORT"
 	case v.s.Key == "spool":
 		return "DIR"
-	case v.s.Key == "log.file":
+	case v.s.Key == "log.file" || v.s.Key == "send.token_file" || v.s.Key == "send.cert" || v.s.Key == "send.key":
 		return "FILE"
 	case strings.Contains(v.s.wants(), "duration"):
 		return "DURATION"
-	case v.s.Key == "stages" || v.s.Key == "unsafe_mount":
+	case v.s.Key == "stages" || v.s.Key == "unsafe_mount" || v.s.Key == "send.ca":
 		return "LIST"
 	}
 	return "NAME"

@@ -75,6 +75,8 @@ func (c *Config) Validate() error {
 	k.word("log.level", c.Log.Level, "debug", "info", "warn", "error")
 	k.word("log.format", c.Log.Format, "auto", "text", "json")
 	c.Limits.check(k)
+	c.checkTLS(k)
+	c.checkClients(k)
 	c.Cluster.check(k)
 	return errors.Join(k.errs...)
 }
@@ -94,8 +96,10 @@ func (c *Config) checkAddresses(k *checker) {
 		case a.key == "http" && c.HTTPToken != "":
 		case a.key == "http" && !local && !c.InsecureListen:
 			k.add(a.key, "%s can be reached from other machines, and who reaches it may read everything: use 127.0.0.1, or set http_token_file, or insecure_listen (--insecure-listen) if the network may be trusted", a.addr)
-		case !local && !c.InsecureListen:
-			k.add(a.key, "%s can be reached from other machines, without encryption or passwords: use 127.0.0.1, or set insecure_listen (--insecure-listen) if the network may be trusted", a.addr)
+		case a.key == "listen" && !local:
+			if why := c.whyNotListen(a.addr); why != "" {
+				k.add(a.key, "%s", why)
+			}
 		}
 	}
 }
@@ -121,6 +125,11 @@ func Loopback(addr string) (bool, error) {
 		return false, errors.New("not an address or name")
 	}
 	return false, nil
+}
+
+func isAddress(s string) bool {
+	_, err := netip.ParseAddr(s)
+	return err == nil
 }
 
 func cutPort(addr string) (host, port string, ok bool) {
@@ -170,6 +179,17 @@ func (l *Limits) check(k *checker) {
 	k.count("limits.connections", l.Connections, 1, 100_000)
 	k.count("limits.window", l.Window, 1, 65_535)
 	k.count("limits.per_address", l.PerAddress, 0, 100_000)
+	k.count("limits.unknown", l.Unknown, 0, 100_000)
+	k.count("limits.accepts", l.Accepts, 1, 4096)
+	k.count("limits.pending", l.Pending, 1, 1_000_000)
+	k.count("limits.rate", l.Rate, 0, 1_000_000)
+	k.count("limits.burst", l.Burst, 0, 1_000_000)
+	k.count("limits.depth", l.Depth, 0, 1<<30)
+	k.count("limits.free_files", l.FreeFiles, 0, 1<<30)
+	k.duration("limits.connection_age", l.ConnectionAge, 0, 30*24*time.Hour)
+	if l.MinRate < 1 || l.MinRate > 1<<30 {
+		k.add("limits.min_rate", "%s is not between 1 and %s", l.MinRate, Size(1<<30))
+	}
 	if l.Memory < 4*codec.MaxBody || l.Memory > 1<<40 {
 		k.add("limits.memory", "%s is not between %s and %s", l.Memory, Size(4*codec.MaxBody), Size(1<<40))
 	}
@@ -179,7 +199,8 @@ func (l *Limits) check(k *checker) {
 	for _, d := range []struct {
 		key string
 		d   Duration
-	}{{"handshake_timeout", l.HandshakeTimeout}, {"idle_timeout", l.IdleTimeout}, {"frame_timeout", l.FrameTimeout}, {"write_timeout", l.WriteTimeout}} {
+	}{{"handshake_timeout", l.HandshakeTimeout}, {"idle_timeout", l.IdleTimeout}, {"frame_timeout", l.FrameTimeout}, {"write_timeout", l.WriteTimeout},
+		{"answer_timeout", l.AnswerTimeout}, {"retry_after", l.RetryAfter}} {
 		k.duration("limits."+d.key, d.d, 100*time.Millisecond, 24*time.Hour)
 	}
 }

@@ -62,6 +62,8 @@ func refusalOf(err error) Refusal {
 		return Refusal{Code: codec.CodeUnavailable, Reason: "this host was fenced and starts over"}
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
 		return Refusal{Code: codec.CodeNoSpace, Reason: "the share has no space left", RetryAfter: 10 * time.Second}
+	case errors.Is(err, syscall.EROFS):
+		return Refusal{Code: codec.CodeUnavailable, Reason: "the share is read-only", RetryAfter: 10 * time.Second}
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		return Refusal{Code: codec.CodeUnavailable, Reason: "the share did not answer in time"}
 	case errors.As(err, &field):

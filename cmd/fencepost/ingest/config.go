@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -21,6 +22,7 @@ type Config struct {
 
 	MaxConns   int // connections at once; default 1024. Past it: GOAWAY busy
 	MaxPerAddr int // of them from one address; default no limit
+	MaxStrange int // of them that haven't said hello; default half of MaxConns. Past it: GOAWAY busy
 	Window     int // requests of a connection that wait for their answers; default 64
 	MaxJob     int // bytes, as codec.Job.Size counts; default and most codec.MaxJob
 	MaxAccepts int // calls of Backend.Accept at once; default 64
@@ -47,12 +49,35 @@ type Config struct {
 	Retention  time.Duration
 	RetryAfter time.Duration // what a client is asked to wait at least; default 1 s
 
-	// Identify says who a client is, for the job's record; an error refuses it.
-	// Default: its address. What HELLO says is only a claim.
-	Identify func(conn net.Conn, hello codec.Hello) (client string, err error)
+	MaxAge time.Duration // of a connection, which is then told to connect again; default no limit
+
+	TLS      *tls.Config // nil = plain TCP
+	Features []string    // for WELCOME
+
+	// Identify says who a client is, for the job's record, how many connections
+	// it may have (0 = no limit of its own), and until when it is believed (zero
+	// = for ever); an error refuses it. conn is a *tls.Conn with TLS. Default:
+	// its address. What HELLO says is only a claim.
+	Identify func(conn net.Conn, hello codec.Hello) (Peer, error)
+
+	// Authenticate says who a request comes from: by its token, if it has one,
+	// else who Identify said. Default: the latter.
+	Authenticate func(peer Peer, m codec.Message) (client string, err error)
+
+	// Admit says whether a client's job is taken, and returns it as it is to be
+	// kept. Its errors are those of Backend.Accept. Default: all are.
+	Admit func(client string, job codec.Job, now time.Time) (codec.Job, error)
 
 	Log zerolog.Logger
 	Now func() time.Time // the host's clock, for records and Retention; default time.Now
+}
+
+// Peer is who is at the other end of a connection.
+type Peer struct {
+	Name     string // for the record, unless Authenticate says another one
+	Verified bool   // it is a name, proven by a certificate; else an address
+	Conns    int
+	Until    time.Time
 }
 
 // ProtocolVersion is the version of docs/spec/wire.md that is spoken here.
@@ -72,6 +97,7 @@ func (c *Config) validate() error {
 		return errors.New("ingest: no backend")
 	}
 	setDefault(&c.MaxConns, 1024)
+	setDefault(&c.MaxStrange, max(1, c.MaxConns/2))
 	setDefault(&c.Window, 64)
 	setDefault(&c.MaxJob, codec.MaxJob)
 	setDefault(&c.MaxAccepts, 64)
@@ -88,6 +114,12 @@ func (c *Config) validate() error {
 	setDefault(&c.RetryAfter, time.Second)
 	if c.Identify == nil {
 		c.Identify = byAddress
+	}
+	if c.Authenticate == nil {
+		c.Authenticate = func(peer Peer, _ codec.Message) (string, error) { return peer.Name, nil }
+	}
+	if c.Admit == nil {
+		c.Admit = func(_ string, job codec.Job, _ time.Time) (codec.Job, error) { return job, nil }
 	}
 	if c.Now == nil {
 		c.Now = time.Now
@@ -114,16 +146,19 @@ func setDefault[T int | int64 | time.Duration](v *T, d T) {
 func (c *Config) welcome() codec.Welcome {
 	return codec.Welcome{
 		Version: ProtocolVersion, Host: c.Host, Spool: c.SpoolID, Software: c.Software,
-		MaxFrame: uint64(c.maxFrame()), MaxJob: uint64(c.MaxJob), Window: uint64(c.Window),
+		MaxFrame: uint64(c.maxFrame()), MaxJob: uint64(c.MaxJob), Window: uint64(c.Window), Features: c.Features,
 	}
 }
 
 func (c *Config) maxFrame() int { return c.MaxJob + submitOverhead }
 
-func byAddress(conn net.Conn, _ codec.Hello) (string, error) {
+func byAddress(conn net.Conn, _ codec.Hello) (Peer, error) { return Peer{Name: Address(conn)}, nil }
+
+// Address is a peer's address, without its port.
+func Address(conn net.Conn) string {
 	addr := conn.RemoteAddr().String()
 	if host, _, err := net.SplitHostPort(addr); err == nil {
-		return host, nil
+		return host
 	}
-	return addr, nil
+	return addr
 }

@@ -3,7 +3,9 @@ package ingest
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"os"
@@ -35,7 +37,6 @@ type conn struct {
 	nc     net.Conn
 	br     *bufio.Reader
 	addr   string // of the peer, without its port
-	client string // for the record; set by the handshake
 	log    zerolog.Logger
 	memory account
 
@@ -49,25 +50,33 @@ type conn struct {
 	mu       sync.Mutex
 	stopping bool // the read deadline stays in the past
 
-	// The rest is the reader's own.
+	strange bool // it hasn't said hello; the server's lock guards it
+
+	// The rest is the reader's own, until it has said hello.
+	peer     Peer
+	began    time.Time
 	lastSeq  uint64
 	lastRead time.Time
 }
 
 func newConn(s *Server, nc net.Conn) *conn {
+	raw := nc
+	if s.cfg.TLS != nil {
+		nc = tls.Server(nc, s.cfg.TLS)
+	}
 	c := &conn{
-		s: s, nc: nc, br: bufio.NewReader(nc), memory: account{shared: s.memory},
+		s: s, nc: nc, br: bufio.NewReader(nc), memory: account{shared: s.memory}, began: time.Now(),
 		slots: make(chan struct{}, s.cfg.Window), own: make(chan struct{}, ownAnswers),
 		out: make(chan answer, s.cfg.Window+ownAnswers+1),
 	}
-	if b, ok := nc.(interface {
+	if b, ok := raw.(interface {
 		SetReadBuffer(int) error
 		SetWriteBuffer(int) error
 	}); ok { // hints: without them the kernel keeps megabytes for a peer that stalls
 		_ = b.SetReadBuffer(kernelRead)
 		_ = b.SetWriteBuffer(kernelWrite)
 	}
-	c.addr, _ = byAddress(nc, codec.Hello{})
+	c.addr = Address(nc)
 	c.log = s.cfg.Log.With().Str("peer", nc.RemoteAddr().String()).Logger()
 	c.ctx, c.fail = context.WithCancelCause(s.base)
 	return c
@@ -129,6 +138,9 @@ func (c *conn) panicked(p any) {
 func (c *conn) handshake() error {
 	c.lastRead = time.Now()
 	deadline := c.lastRead.Add(c.s.cfg.Handshake)
+	if err := c.secure(deadline); err != nil {
+		return err
+	}
 	m, size, err := c.readMessage(&frameReader{c: c, fixed: deadline}, smallLimit)
 	defer c.memory.shrink(size)
 	if err != nil {
@@ -141,20 +153,59 @@ func (c *conn) handshake() error {
 	if !slices.Contains(hello.Versions, ProtocolVersion) {
 		return &goAway{codec.CodeUnsupportedVersion, "this host speaks version 1"}
 	}
-	if c.client, err = c.s.cfg.Identify(c.nc, hello); err != nil {
+	peer, err := c.s.cfg.Identify(c.nc, hello)
+	if err != nil {
 		c.log.Warn().Err(err).Str("event", "client_refused").Str("claims", hello.Client).Msg("client refused")
 		return &goAway{codec.CodeNotAllowed, "this client is not allowed here"}
 	}
-	c.log.Debug().Str("event", "hello").Str("client", c.client).Str("claims", hello.Client).
+	if age := c.s.cfg.MaxAge; age > 0 && (peer.Until.IsZero() || c.began.Add(age).Before(peer.Until)) {
+		peer.Until = c.began.Add(age)
+	}
+	if err := c.s.introduce(c, peer); err != nil {
+		return err
+	}
+	c.log.Debug().Str("event", "hello").Str("client", peer.Name).Str("claims", hello.Client).
 		Str("software", hello.Software).Msg("client connected")
 	c.send(c.s.cfg.welcome())
 	return nil
+}
+
+// secure does the TLS handshake, if there is one. A peer that speaks the protocol
+// without TLS is told so: that one could be told in its own words.
+func (c *conn) secure(deadline time.Time) error {
+	tc, ok := c.nc.(*tls.Conn)
+	if !ok {
+		return nil
+	}
+	c.setReadDeadline(deadline)
+	_ = tc.SetWriteDeadline(deadline)
+	err := tc.Handshake()
+	_ = tc.SetWriteDeadline(time.Time{})
+	if err == nil {
+		return nil
+	}
+	c.s.count.do(func(st *Stats) { st.NoTLS++ })
+	var notTLS tls.RecordHeaderError
+	if errors.As(err, &notTLS) && notTLS.Conn != nil && notTLS.RecordHeader[0] == codec.Magic[0] {
+		m := codec.GoAway{Code: codec.CodeNotAllowed, Reason: "this host speaks TLS here"}
+		if frame, ferr := codec.AppendMessage(nil, m); ferr == nil {
+			c.s.count.answered(m)
+			_ = notTLS.Conn.SetWriteDeadline(time.Now().Add(c.s.cfg.Write))
+			if _, werr := notTLS.Conn.Write(frame); werr == nil {
+				hangUp(notTLS.Conn)
+			}
+		}
+	}
+	return fmt.Errorf("TLS handshake: %w", err)
 }
 
 // serveFrame waits for a frame and deals with it.
 func (c *conn) serveFrame() error {
 	if err := c.awaitFrame(); err != nil {
 		return err
+	}
+	if u := c.peer.Until; !u.IsZero() && time.Now().After(u) {
+		return &goAway{codec.CodeIdle, "this connection's time is over: connect again"}
 	}
 	m, size, err := c.readMessage(&frameReader{c: c, started: time.Now()}, c.s.cfg.maxFrame())
 	defer func() { c.memory.shrink(size) }()
@@ -164,9 +215,9 @@ func (c *conn) serveFrame() error {
 	c.lastRead = time.Now()
 	switch m := m.(type) {
 	case codec.Submit:
-		return c.request(m.Seq, m.ID, err, func(r *request) { c.submit(r, m.Job) }, &size)
+		return c.request(m.Seq, m.ID, err, func(r *request) { c.submit(r, m) }, &size)
 	case codec.Query:
-		return c.request(m.Seq, m.ID, err, c.query, &size)
+		return c.request(m.Seq, m.ID, err, func(r *request) { c.query(r, m) }, &size)
 	case codec.Ping:
 		return c.sendOwn(codec.Pong(m))
 	case codec.Pong:

@@ -23,14 +23,14 @@
 //
 // # Assumes
 //
-//   - The network is trusted or the listener hands over authenticated
-//     connections: without [Config].Identify a client is known by its address.
+//   - The network is trusted, or [Config].TLS, Identify, Authenticate and Admit
+//     are set: without them a client is known by its address and may do all.
 //   - Backend methods return at some time after their context has ended. While
 //     one doesn't, it costs one of MaxAccepts.
 //
 // # Does not
 //
-//   - Encrypt, authenticate, or limit the rate of a client.
+//   - Know names, tokens, rates and types of jobs: it asks its configuration.
 //   - Know the spool: what becomes of a job, and how its document looks, is the
 //     backend's.
 package ingest

@@ -3,6 +3,7 @@ package ingest_test
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"errors"
 	"io"
 	"net"
@@ -17,6 +18,8 @@ import (
 	"go.uber.org/goleak"
 
 	"fencepost/cmd/fencepost/ingest"
+	"fencepost/cmd/fencepost/secure"
+	"fencepost/cmd/fencepost/secure/securetest"
 	"fencepost/codec"
 	"fencepost/spool"
 )
@@ -69,14 +72,25 @@ func (b *backend) get(id string) (codec.Record, bool) {
 // site is a running server.
 type site struct {
 	*ingest.Server
-	addr string
-	b    *backend
-	stop context.CancelFunc
-	done chan error
+	client *tls.Config // with TLS
+	addr   string
+	b      *backend
+	stop   context.CancelFunc
+	done   chan error
 }
 
 // start runs a server with short times until the test ends.
 func start(t testing.TB, change func(*ingest.Config)) *site {
+	t.Helper()
+	return startWith(t, func(_ *site, c *ingest.Config) {
+		if change != nil {
+			change(c)
+		}
+	})
+}
+
+// startWith is start for changes that the site has to know.
+func startWith(t testing.TB, change func(*site, *ingest.Config)) *site {
 	t.Helper()
 	s := &site{b: &backend{jobs: map[string]codec.Record{}}, done: make(chan error, 1)}
 	cfg := ingest.Config{Backend: s.b, Host: "a", SpoolID: "spool-1", Software: "test",
@@ -84,9 +98,7 @@ func start(t testing.TB, change func(*ingest.Config)) *site {
 	if os.Getenv("FENCEPOST_TEST_LOG") != "" {
 		cfg.Log = zerolog.New(os.Stderr)
 	}
-	if change != nil {
-		change(&cfg)
-	}
+	change(s, &cfg)
 	var err error
 	if s.Server, err = ingest.New(cfg); err != nil {
 		t.Fatal(err)
@@ -120,12 +132,42 @@ type peer struct {
 
 func (s *site) dial(t testing.TB) *peer {
 	t.Helper()
+	nc := s.raw(t)
+	if s.client != nil {
+		nc = tls.Client(nc, s.client)
+	}
+	return &peer{nc, t, bufio.NewReader(nc)}
+}
+
+// raw is a connection without TLS.
+func (s *site) raw(t testing.TB) net.Conn {
+	t.Helper()
 	nc, err := net.Dial("tcp", s.addr)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { nc.Close() })
-	return &peer{nc, t, bufio.NewReader(nc)}
+	return nc
+}
+
+// overTLS makes the site one of mutual TLS.
+func (s *site) overTLS(t testing.TB, c *ingest.Config) {
+	t.Helper()
+	hosts, clients := securetest.New(t, "hosts"), securetest.New(t, "clients")
+	cert, key := hosts.Issue("a", nil)
+	var err error
+	if c.TLS, err = secure.Server(secure.Files{Cert: cert, Key: key, CA: []string{clients.File}, Require: true, Reload: time.Minute}); err != nil {
+		t.Fatal(err)
+	}
+	cert, key = clients.Issue("nightly", nil)
+	if s.client, err = secure.Client(secure.Files{Cert: cert, Key: key, CA: []string{hosts.File}}); err != nil {
+		t.Fatal(err)
+	}
+	s.client.ServerName = "127.0.0.1"
+	c.Identify = func(nc net.Conn, _ codec.Hello) (ingest.Peer, error) {
+		name, until, err := secure.PeerName(nc.(*tls.Conn).ConnectionState())
+		return ingest.Peer{Name: name, Verified: true, Until: until}, err
+	}
 }
 
 // hello is dial with a handshake.
@@ -135,6 +177,22 @@ func (s *site) hello(t testing.TB) *peer {
 	p.send(codec.Hello{Versions: []uint64{1}, Client: "test", Features: []string{"grease-1"}})
 	if w, ok := p.want().(codec.Welcome); !ok || w.Host != "a" || w.Spool != "spool-1" {
 		t.Fatalf("got %+v for WELCOME", w)
+	}
+	return p
+}
+
+// identifyAs believes HELLO, and gives each client two connections.
+func identifyAs(_ net.Conn, h codec.Hello) (ingest.Peer, error) {
+	return ingest.Peer{Name: h.Client, Conns: 2}, nil
+}
+
+// helloAs is hello under a name.
+func (s *site) helloAs(t testing.TB, name string) *peer {
+	t.Helper()
+	p := s.dial(t)
+	p.send(codec.Hello{Versions: []uint64{1}, Client: name})
+	if _, ok := p.want().(codec.Welcome); !ok {
+		t.Fatal("no WELCOME")
 	}
 	return p
 }

@@ -83,8 +83,13 @@ func badRequest(err error) Refusal {
 }
 
 // submit gets a job accepted.
-func (c *conn) submit(r *request, job codec.Job) {
-	cfg := &c.s.cfg
+func (c *conn) submit(r *request, m codec.Submit) {
+	cfg, job := &c.s.cfg, m.Job
+	client, err := cfg.Authenticate(c.peer, m)
+	if err != nil {
+		r.failed(err)
+		return
+	}
 	if n := job.Size(); n > cfg.MaxJob {
 		r.refuse(Refusal{Code: codec.CodeTooLarge,
 			Reason: "the job has " + strconv.Itoa(n) + " bytes, more than " + strconv.Itoa(cfg.MaxJob)})
@@ -94,6 +99,11 @@ func (c *conn) submit(r *request, job codec.Job) {
 	if t, ok := idTime(r.id); ok && cfg.Retention > 0 && t.Before(now.Add(-cfg.Retention)) {
 		r.refuse(Refusal{Code: codec.CodeTooOld, Reason: "the id was made at " + t.UTC().Format(time.RFC3339) +
 			", and this spool remembers jobs for " + cfg.Retention.String() + " only"})
+		return
+	}
+	digest := codec.Digest(job) // of the job as it was sent: Admit may change it
+	if job, err = cfg.Admit(client, job, now); err != nil {
+		r.failed(err)
 		return
 	}
 	ctx, cancel := r.enter(c.s.accepts)
@@ -107,7 +117,7 @@ func (c *conn) submit(r *request, job codec.Job) {
 		<-c.s.accepts
 	}()
 	duplicate, err := cfg.Backend.Accept(ctx, codec.Record{
-		ID: r.id, Job: job, Client: c.client, Digest: codec.Digest(job),
+		ID: r.id, Job: job, Client: client, Digest: digest,
 		ReceivedAt: now.UTC().Truncate(time.Millisecond), ReceivedBy: cfg.Host,
 	})
 	if err != nil {
@@ -118,7 +128,11 @@ func (c *conn) submit(r *request, job codec.Job) {
 }
 
 // query says where a job is.
-func (c *conn) query(r *request) {
+func (c *conn) query(r *request, m codec.Query) {
+	if _, err := c.s.cfg.Authenticate(c.peer, m); err != nil {
+		r.failed(err)
+		return
+	}
 	ctx, cancel := r.enter(c.s.queries)
 	defer cancel()
 	if ctx.Err() != nil {

@@ -36,14 +36,19 @@ type Server struct {
 	listeners []net.Listener // any type may stand here, so no map
 	conns     map[*conn]bool
 	perAddr   map[string]int
+	perClient map[string]int
+	strangers int // connections that haven't said hello
 	draining  bool
 	running   int           // goroutines
 	idle      chan struct{} // closed when running falls to 0 while draining
 }
 
 // maxLinger is how many refused connections may be waiting for their peers to
-// read why. Beyond it new connections stay in the listener's backlog.
+// read why. Beyond it new connections wait a moment, and are then closed.
 const maxLinger = 128
+
+// maxDoorWait is how long a new connection waits for a place among them.
+const maxDoorWait = 100 * time.Millisecond
 
 // New checks cfg and makes a server of it.
 func New(cfg Config) (*Server, error) {
@@ -54,7 +59,7 @@ func New(cfg Config) (*Server, error) {
 		cfg: cfg, memory: semaphore.NewWeighted(cfg.Memory),
 		accepts: make(chan struct{}, cfg.MaxAccepts), queries: make(chan struct{}, cfg.MaxQueries),
 		pending: make(chan struct{}, cfg.MaxPending), linger: make(chan struct{}, maxLinger),
-		conns: map[*conn]bool{}, perAddr: map[string]int{},
+		conns: map[*conn]bool{}, perAddr: map[string]int{}, perClient: map[string]int{},
 		idle: make(chan struct{}),
 	}
 	s.count.s.Refused, s.count.s.GoneAway = map[codec.Code]uint64{}, map[codec.Code]uint64{}
@@ -203,7 +208,16 @@ func (s *Server) admit(nc net.Conn) {
 		s.spawn(c.run)
 		return
 	}
-	s.linger <- struct{}{}
+	select {
+	case s.linger <- struct{}{}:
+	case <-time.After(maxDoorWait):
+		// The door is full of those who were refused. To wait for them would
+		// keep everybody out, so that this one gets no words.
+		s.count.do(func(st *Stats) { st.Dropped++ })
+		c.fail(net.ErrClosed)
+		nc.Close()
+		return
+	}
 	s.spawn(func() {
 		defer func() { <-s.linger }()
 		c.turnAway(code, reason)
@@ -219,13 +233,30 @@ func (s *Server) register(c *conn) (codec.Code, string) {
 		return codec.CodeDraining, "this host is stopping"
 	case len(s.conns) >= s.cfg.MaxConns:
 		return codec.CodeBusy, fmt.Sprintf("%d connections are open, which is the limit", s.cfg.MaxConns)
+	case s.strangers >= s.cfg.MaxStrange:
+		return codec.CodeBusy, fmt.Sprintf("%d connections haven't said hello, which is the limit", s.cfg.MaxStrange)
 	case s.cfg.MaxPerAddr > 0 && s.perAddr[c.addr] >= s.cfg.MaxPerAddr:
 		return codec.CodeBusy, fmt.Sprintf("%d connections from this address are open, which is the limit", s.cfg.MaxPerAddr)
 	}
 	s.conns[c] = true
 	s.perAddr[c.addr]++
+	s.strangers++
+	c.strange = true
 	s.count.do(func(st *Stats) { st.Open++ })
 	return "", ""
+}
+
+// introduce makes c one of its client's connections, or says why not.
+func (s *Server) introduce(c *conn, p Peer) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if n := s.perClient[p.Name]; p.Conns > 0 && n >= p.Conns {
+		return &goAway{codec.CodeBusy, fmt.Sprintf("client %s has %d connections, which is its limit", oneLine(p.Name), n)}
+	}
+	s.perClient[p.Name]++
+	s.strangers--
+	c.strange, c.peer = false, p
+	return nil
 }
 
 func (s *Server) unregister(c *conn) {
@@ -234,6 +265,11 @@ func (s *Server) unregister(c *conn) {
 	delete(s.conns, c)
 	if s.perAddr[c.addr]--; s.perAddr[c.addr] == 0 {
 		delete(s.perAddr, c.addr)
+	}
+	if c.strange {
+		s.strangers--
+	} else if s.perClient[c.peer.Name]--; s.perClient[c.peer.Name] == 0 {
+		delete(s.perClient, c.peer.Name)
 	}
 	s.count.do(func(st *Stats) { st.Open-- })
 }

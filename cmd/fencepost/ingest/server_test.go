@@ -201,14 +201,14 @@ func TestPanic(t *testing.T) {
 
 func TestPanicOfConnection(t *testing.T) {
 	s := start(t, func(c *ingest.Config) {
-		c.Identify = func(_ net.Conn, h codec.Hello) (string, error) {
+		c.Identify = func(_ net.Conn, h codec.Hello) (ingest.Peer, error) {
 			switch h.Client {
 			case "bomb":
 				panic("boom")
 			case "mallory":
-				return "", errors.New("no")
+				return ingest.Peer{}, errors.New("no")
 			}
-			return "known-" + h.Client, nil
+			return ingest.Peer{Name: "known-" + h.Client}, nil
 		}
 	})
 	for client, code := range map[string]codec.Code{"bomb": codec.CodeInternal, "mallory": codec.CodeNotAllowed} {

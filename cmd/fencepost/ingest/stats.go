@@ -19,6 +19,8 @@ type Stats struct {
 	Queries     uint64                // answered with STATE
 	Refused     map[codec.Code]uint64 // requests, by code
 	GoneAway    map[codec.Code]uint64 // connections ended by GOAWAY, by code
+	NoTLS       uint64                // connections whose TLS handshake failed
+	Dropped     uint64                // connections closed without a word: too many were being refused
 	Panics      uint64
 }
 

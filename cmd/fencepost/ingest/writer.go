@@ -141,22 +141,24 @@ const (
 // hangUp says that nothing more comes, then reads on for a while: closing a
 // socket with unread bytes makes the kernel send a reset, which can overtake
 // the reason that the peer was about to read.
-func (c *conn) hangUp() {
-	half, ok := c.nc.(interface{ CloseWrite() error })
+func (c *conn) hangUp() { hangUp(c.nc) }
+
+func hangUp(nc net.Conn) {
+	half, ok := nc.(interface{ CloseWrite() error })
 	if !ok || half.CloseWrite() != nil {
 		return
 	}
-	c.setHangUpDeadline()
-	_, _ = io.CopyN(io.Discard, c.nc, hangUpBytes)
+	_ = nc.SetReadDeadline(time.Now().Add(hangUpTime)) // also where the server drains
+	_, _ = io.CopyN(io.Discard, nc, hangUpBytes)
 }
-
-// setHangUpDeadline overrides that of a draining server.
-func (c *conn) setHangUpDeadline() { _ = c.nc.SetReadDeadline(time.Now().Add(hangUpTime)) }
 
 // turnAway is all that a connection beyond the limits gets.
 func (c *conn) turnAway(code codec.Code, reason string) {
 	defer c.nc.Close()
 	defer c.fail(net.ErrClosed)
+	if c.secure(time.Now().Add(hangUpTime)) != nil {
+		return
+	}
 	m := codec.GoAway{Code: code, Reason: reason}
 	frame, err := codec.AppendMessage(nil, m)
 	if err != nil {

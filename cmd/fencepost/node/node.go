@@ -41,6 +41,7 @@ type Config struct {
 	HTTP       string
 	Mount      string                        // where the share comes from: for the journal, and doctor
 	Tee        func(spool.Event)             // sees each event; may be nil
+	JournalKey []byte                        // of the journal\'s links; nil = none
 	Warn       func(event string, kv ...any) // may be nil
 }
 

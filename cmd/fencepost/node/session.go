@@ -72,6 +72,7 @@ func (n *Node) session(ctx context.Context, l *lease.Lease, ready func(uint64)) 
 
 func (n *Node) newSession(l *lease.Lease, fenced func(error)) (*session, error) {
 	stamp := spool.Stamp{Host: n.cfg.Identity.Host, Epoch: l.Epoch(), Version: n.cfg.Identity.Version, Config: n.cfg.Identity.ConfigDigest}
+	stamp.Prev, stamp.Key = n.cfg.Spool.LastLink(stamp.Host), n.cfg.JournalKey
 	in, err := spool.NewInstance(n.cfg.Spool, stamp, n.cfg.Tee)
 	if err != nil {
 		return nil, err

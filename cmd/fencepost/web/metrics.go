@@ -75,6 +75,8 @@ func descriptions() map[string]metricDoc {
 		{"ingest_requests_total", "Requests, by result: accepted, duplicate, query or refused.", counter, []string{"result"}},
 		{"ingest_refused_total", "Requests that were refused, by code.", counter, []string{"code"}},
 		{"ingest_goaway_total", "Connections that were ended, by code.", counter, []string{"code"}},
+		{"ingest_tls_failures_total", "Connections whose TLS handshake failed.", counter, nil},
+		{"ingest_dropped_total", "Connections that were closed without a word, while too many were being refused.", counter, nil},
 		{"ingest_panics_total", "Panics that ended a connection or a request.", counter, nil},
 	} {
 		out[m.name] = m
@@ -209,5 +211,7 @@ func own(put put, self Self) {
 	for result, n := range map[string]uint64{"accepted": in.Accepted, "duplicate": in.Duplicates, "query": in.Queries, "refused": refused} {
 		put("ingest_requests_total", float64(n), result)
 	}
+	put("ingest_tls_failures_total", float64(in.NoTLS))
+	put("ingest_dropped_total", float64(in.Dropped))
 	put("ingest_panics_total", float64(in.Panics))
 }

@@ -1,0 +1,185 @@
+package ingest_test
+
+import (
+	"bufio"
+	"crypto/tls"
+	"strings"
+	"testing"
+	"time"
+
+	"fencepost/cmd/fencepost/ingest"
+	"fencepost/codec"
+)
+
+// The client's name comes from its certificate, whatever HELLO claims.
+func TestTLS(t *testing.T) {
+	s := startWith(t, func(s *site, c *ingest.Config) { s.overTLS(t, c) })
+	p := s.hello(t) // as "test"
+	m := submit(1, 200_000)
+	p.send(m)
+	if _, ok := p.want().(codec.Accepted); !ok {
+		t.Fatal("not accepted")
+	}
+	if r, _ := s.b.get(m.ID); r.Client != "nightly" {
+		t.Errorf("got client %q", r.Client)
+	}
+	p.send(codec.GoAway{Code: codec.CodeIdle})
+	if m, err := p.receive(); err == nil {
+		t.Errorf("got %+v, want the end", m)
+	}
+}
+
+// Peers that can't get through the handshake: each is told, in the words that
+// it understands, and none is kept for long.
+func TestTLSAtTheDoor(t *testing.T) {
+	s := startWith(t, func(s *site, c *ingest.Config) { s.overTLS(t, c); c.Handshake = 500 * time.Millisecond })
+	stop := s.bystander(t)
+	plain := s.raw(t)
+	p := &peer{plain, t, bufio.NewReader(plain)}
+	p.send(codec.Hello{Versions: []uint64{1}, Client: "x"})
+	if g := p.wantAway(codec.CodeNotAllowed); !strings.Contains(g.Reason, "TLS") {
+		t.Errorf("without TLS: got %+v", g)
+	}
+	stranger := s.client.Clone()
+	stranger.Certificates = nil
+	tc := tls.Client(s.raw(t), stranger)
+	_ = tc.SetDeadline(time.Now().Add(5 * time.Second))
+	_ = tc.Handshake()
+	_, err := tc.Read(make([]byte, 1))
+	if err == nil || !strings.Contains(err.Error(), "certificate required") {
+		t.Errorf("without a certificate: got %v, want an alert", err)
+	}
+	for _, bytes := range []string{"", "\x16", "\x16\x03\x01\x40\x00\x01", "GET / HTTP/1.0\r\n\r\n", strings.Repeat("\x16\x03\x01\xff\xff", 1000)} {
+		nc := s.raw(t)
+		_, _ = nc.Write([]byte(bytes))
+		_ = nc.SetReadDeadline(time.Now().Add(5 * time.Second))
+		from := time.Now()
+		for err = nil; err == nil; {
+			_, err = nc.Read(make([]byte, 100))
+		}
+		if strings.Contains(err.Error(), "timeout") || time.Since(from) > 4*time.Second {
+			t.Errorf("%.20q: kept for %v (%v)", bytes, time.Since(from), err)
+		}
+	}
+	stop()
+	if n := s.Stats().NoTLS; n < 5 {
+		t.Errorf("%d failed handshakes were counted", n)
+	}
+}
+
+// Beyond the limit peers are told so inside TLS, too.
+func TestTLSTooMany(t *testing.T) {
+	s := startWith(t, func(s *site, c *ingest.Config) { s.overTLS(t, c); c.MaxConns = 2 })
+	a, b := s.hello(t), s.hello(t)
+	for range 5 {
+		s.dial(t).wantAway(codec.CodeBusy)
+	}
+	for _, p := range []*peer{a, b} {
+		p.send(submit(1, 1))
+		if _, ok := p.want().(codec.Accepted); !ok {
+			t.Fatal("not accepted")
+		}
+	}
+}
+
+// A client has a limit of its own, and so have those who haven't said hello:
+// neither keeps others out.
+func TestLimitsOfEach(t *testing.T) {
+	s := start(t, func(c *ingest.Config) {
+		c.MaxConns, c.MaxStrange = 20, 3
+		c.Identify = identifyAs
+	})
+	greedy := []*peer{s.helloAs(t, "greedy"), s.helloAs(t, "greedy")}
+	p := s.dial(t)
+	p.send(codec.Hello{Versions: []uint64{1}, Client: "greedy"})
+	if g := p.wantAway(codec.CodeBusy); !strings.Contains(g.Reason, "client greedy has 2 connections") {
+		t.Errorf("got %+v", g)
+	}
+	s.helloAs(t, "other")
+	greedy[0].Close()
+	eventually(t, "a place is free", func() bool { return s.Stats().Open == 2 })
+	s.helloAs(t, "greedy")
+
+	for range 3 {
+		s.dial(t)
+	}
+	eventually(t, "three are silent", func() bool { return s.Stats().Open == 6 })
+	if g := s.dial(t).wantAway(codec.CodeBusy); !strings.Contains(g.Reason, "haven't said hello") {
+		t.Errorf("got %+v", g)
+	}
+	greedy[1].send(submit(1, 1))
+	if _, ok := greedy[1].want().(codec.Accepted); !ok {
+		t.Error("not accepted")
+	}
+}
+
+// The door being full of refused peers that don't go away doesn't keep a good
+// one out.
+func TestFullDoor(t *testing.T) {
+	s := start(t, func(c *ingest.Config) { c.MaxPerAddr = 2; c.Handshake = 20 * time.Second })
+	first := s.hello(t)
+	s.dial(t)
+	for range 140 {
+		s.raw(t) // refused, and silent: each lingers for two seconds
+	}
+	from := time.Now()
+	first.send(submit(1, 1))
+	if _, ok := first.want().(codec.Accepted); !ok || time.Since(from) > 2*time.Second {
+		t.Errorf("took %v", time.Since(from))
+	}
+	eventually(t, "some got no words", func() bool { return s.Stats().Dropped > 0 })
+}
+
+// A connection's time ends: it is told to connect again, and nothing is lost.
+func TestConnectionAge(t *testing.T) {
+	s := start(t, func(c *ingest.Config) { c.MaxAge = 300 * time.Millisecond })
+	p := s.hello(t)
+	p.send(submit(1, 1))
+	if _, ok := p.want().(codec.Accepted); !ok {
+		t.Fatal("not accepted")
+	}
+	time.Sleep(350 * time.Millisecond)
+	p.send(submit(2, 1))
+	if g := p.wantAway(codec.CodeIdle); g.LastSeq != 1 {
+		t.Errorf("got %+v", g)
+	}
+}
+
+// Admit and Authenticate decide, and the digest is that of what was sent.
+func TestAdmit(t *testing.T) {
+	s := start(t, func(c *ingest.Config) {
+		c.Features = []string{"token", "types"}
+		c.Authenticate = func(_ ingest.Peer, m codec.Message) (string, error) {
+			if codec.AuthOf(m) == nil {
+				return "", &ingest.Refusal{Code: codec.CodeNotAllowed, Reason: "a token is wanted"}
+			}
+			return codec.AuthOf(m).Key, nil
+		}
+		c.Admit = func(client string, job codec.Job, _ time.Time) (codec.Job, error) {
+			if job.Type == "slow" {
+				return job, &ingest.Refusal{Code: codec.CodeBusy, Reason: "later", RetryAfter: 7 * time.Second}
+			}
+			return codec.Job{Name: job.Name, Command: []string{"/bin/" + client}}, nil
+		}
+	})
+	p := s.hello(t)
+	sub := codec.Submit{Seq: 1, ID: newID(), Job: codec.Job{Name: "j", Type: "t"}}
+	p.send(sub)
+	p.wantRefused(1, codec.CodeNotAllowed)
+	p.send(codec.Query{Seq: 2, ID: sub.ID})
+	p.wantRefused(2, codec.CodeNotAllowed)
+	auth := &codec.Auth{Key: "nightly", MAC: strings.Repeat("0", 64), Time: 1, Nonce: strings.Repeat("0", 16)}
+	sub.Seq, sub.Auth = 3, auth
+	p.send(sub)
+	if _, ok := p.want().(codec.Accepted); !ok {
+		t.Fatal("not accepted")
+	}
+	if r, _ := s.b.get(sub.ID); r.Client != "nightly" || r.Digest != codec.Digest(sub.Job) || r.Job.Type != "" || r.Job.Command[0] != "/bin/nightly" {
+		t.Errorf("got %+v", r)
+	}
+	sub.Seq, sub.ID, sub.Job.Type = 4, newID(), "slow"
+	p.send(sub)
+	if r := p.wantRefused(4, codec.CodeBusy); r.RetryAfterMS != 7000 {
+		t.Errorf("got %+v", r)
+	}
+}
