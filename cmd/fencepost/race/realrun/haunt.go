@@ -67,12 +67,16 @@ type done struct {
 	from, until time.Time
 }
 
-// haunt does its plan to a host until end; when it returns the host is up.
+// haunt does its plan to a host until end, but at least one thing; when it
+// returns the host is up.
 func (r *run) haunt(ctx context.Context, i int, end time.Time) {
 	h, p := r.hosts[i], newPlan(r.o, i)
-	for len(r.o.Faults) > 0 {
+	if len(r.o.Faults) == 0 {
+		return
+	}
+	for first := true; ; first = false {
 		s := p.next()
-		if !sleep(ctx, min(s.after, max(time.Until(end), 0))) || !time.Now().Before(end) {
+		if !sleep(ctx, min(s.after, max(time.Until(end), 0))) {
 			return
 		}
 		if s.alone {
@@ -82,7 +86,7 @@ func (r *run) haunt(ctx context.Context, i int, end time.Time) {
 				return
 			}
 		}
-		ok := r.strike(ctx, h, s)
+		ok := (first || time.Now().Before(end)) && r.strike(ctx, h, s)
 		if s.alone {
 			<-r.spare
 		}
