@@ -2,6 +2,8 @@ package realrun_test
 
 import (
 	"bytes"
+	"os"
+	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
@@ -86,6 +88,9 @@ func TestCluster(t *testing.T) {
 	c.act("release", "j2")
 	c.act("release", "j9")
 	c.becomes("j1 " + one + " s/a/1/2/0 done\nj2 " + two + " s/a/1/2/0 cancelled")
+	if data, err := os.ReadFile(filepath.Join(c.dir, "book.jsonl")); err != nil || strings.Count(string(data), `"release"`) != 1 {
+		t.Errorf("want one release in the book, %v:\n%s", err, data)
+	}
 	c.call(70, "submit", "no document", nil)
 	c.call(70, "dance", "", nil)
 	over, err := realrun.EndCluster(c.dir, time.Minute)
@@ -153,9 +158,9 @@ func TestTakeovers(t *testing.T) {
 		return spool.Event{Time: at(s), Host: by, Event: "reclaim", Token: of}
 	}
 	faults := []realrun.Done{
-		{"a", race.Kill, at(10), at(12)}, {"a", race.Stop, at(20), at(24)}, {"b", race.Kill, at(30), at(31)}, {"b", race.Restart, at(40), at(41)}}
+		{"a", race.Kill, at(10), at(12)}, {"a", race.Stop, at(20), at(24)}, {"b", race.Kill, at(30), at(31)}, {"b", race.Restart, at(40), at(41)}, {"b", race.Kill, at(50), at(51)}}
 	events := []spool.Event{reclaim(11.5, "b", "a/1"), reclaim(12, "c", "a/1"), reclaim(23, "c", "a/2"), reclaim(31, "b", "b/1"),
-		reclaim(42, "a", "b/2"), {Time: at(24), Host: "a", Event: "stopped"}, {Time: at(60), Host: "c", Event: "stopped"}}
+		reclaim(42, "a", "b/2"), reclaim(70, "c", "b/3"), {Time: at(24), Host: "a", Event: "stopped"}, {Time: at(60), Host: "c", Event: "stopped"}}
 	takeovers, leases := realrun.Takeovers(faults, events)
 	if want := []time.Duration{1500 * time.Millisecond, 3 * time.Second}; !reflect.DeepEqual(takeovers, want) {
 		t.Errorf("takeovers: got %v, want %v", takeovers, want)

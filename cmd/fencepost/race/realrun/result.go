@@ -108,6 +108,10 @@ func (r *run) missing(res *Result) (out []string) {
 	return out
 }
 
+// soon is how long after its end a fault may still be the reason for something:
+// a woken host takes a while to say that it was fenced.
+const soon = 10 * time.Second
+
 // takeovers are the times from a fault until another host noted that it moved on
 // what the victim left. All read one machine's clock.
 func (r *run) takeovers(events []spool.Event) (all []time.Duration) {
@@ -115,16 +119,16 @@ func (r *run) takeovers(events []spool.Event) (all []time.Duration) {
 		if d.kind == race.Restart {
 			continue
 		}
-		var end time.Time // of what can be put down to d: the next fault of its host
+		end := d.until.Add(soon) // of what can be put down to d
 		for j, o := range r.faults {
-			if j != i && o.host == d.host && o.from.After(d.from) && (end.IsZero() || o.from.Before(end)) {
+			if j != i && o.host == d.host && o.from.After(d.from) && o.from.Before(end) {
 				end = o.from
 			}
 		}
 		var first time.Time
 		for _, e := range events {
 			if e.Event == "reclaim" && e.Host != d.host && strings.HasPrefix(e.Token, d.host+"/") && e.Time.After(d.from) &&
-				(end.IsZero() || e.Time.Before(end)) && (first.IsZero() || e.Time.Before(first)) {
+				e.Time.Before(end) && (first.IsZero() || e.Time.Before(first)) {
 				first = e.Time
 			}
 		}
@@ -139,13 +143,12 @@ func (r *run) takeovers(events []spool.Event) (all []time.Duration) {
 // leases counts instances that ended although nothing was done to their hosts:
 // the machine or the share was too slow for the lease.
 func (r *run) leases(events []spool.Event) (n int) {
-	const after = 10 * time.Second // a woken host may take a while to say so
 	for _, e := range events {
 		if e.Event != "stopped" || !r.stopping.IsZero() && e.Time.After(r.stopping) {
 			continue
 		}
 		why := slices.ContainsFunc(r.faults, func(d done) bool {
-			return d.host == e.Host && d.from.Before(e.Time) && e.Time.Before(d.until.Add(after))
+			return d.host == e.Host && d.from.Before(e.Time) && e.Time.Before(d.until.Add(soon))
 		})
 		if !why {
 			n++
