@@ -120,7 +120,7 @@ func TestPlan(t *testing.T) {
 	if !reflect.DeepEqual(a, b) {
 		t.Error("one seed, two plans")
 	}
-	if reflect.DeepEqual(a, realrun.Strikes(o, 2, 50)) {
+	if other := realrun.Strikes(o, 2, 50); other[0].After == a[0].After && other[9].After == a[9].After {
 		t.Error("two hosts, one plan")
 	}
 	kinds := map[race.Fault]bool{}
