@@ -21,6 +21,7 @@ import (
 	"fencepost/cmd/fencepost/race"
 	"fencepost/cmd/fencepost/race/history"
 	"fencepost/cmd/fencepost/race/picture"
+	"fencepost/cmd/fencepost/race/realrun"
 	"fencepost/spool/env/drill"
 )
 
@@ -32,6 +33,10 @@ type raceFlags struct {
 	keepGoing                                 int
 	shrink, compare, selfTest                 bool
 	events, html, tapes                       string
+
+	real, draw string // directories: another way of racing, or none
+	keep       bool
+	lease      time.Duration
 }
 
 func newRaceCmd(g *globals) *cobra.Command {
@@ -43,6 +48,11 @@ func newRaceCmd(g *globals) *cobra.Command {
 		Long: "race runs the protocol's own code on several hosts of a simulated NFS share and cluster, in virtual\n" +
 			"time. Processes are killed, stopped and cut off, replies are lost, servers restart; at each effect\n" +
 			"it is checked that no job is lost or runs twice. One seed is one run, the same on every machine.\n\n" +
+			"With --real DIR real processes race on a real directory, such as a mount of the share: hosts are\n" +
+			"killed, stopped for longer than their lease, and restarted, while jobs come in over TCP. The seed\n" +
+			"decides what is done to whom; the times are real, so the run itself can't be repeated. The book of\n" +
+			"a cluster of its own says how often each job was started.\n\n" +
+			"With --draw SPOOL nothing races: the journals of a real spool are drawn, alive or dead.\n\n" +
 			"Exit codes: 0 pass, 1 a safety violation, 2 a liveness violation, 3 one seed gave two runs, 4 unknown\n" +
 			"or something that must happen never did, 64 usage.",
 		Args: cobra.NoArgs,
@@ -57,8 +67,8 @@ func newRaceCmd(g *globals) *cobra.Command {
 	fs.IntVarP(&f.workers, "parallel", "p", runtime.GOMAXPROCS(0), "runs at a time")
 	fs.StringVar(&f.faults, "faults", "all", "kinds of faults, e.g. kill,cut; -NAME leaves one out; none; list shows them")
 	fs.IntVar(&f.hosts, "hosts", d.Hosts, "hosts")
-	fs.IntVar(&f.jobs, "jobs", d.Jobs, "jobs a run")
-	fs.DurationVar(&f.budget, "time", 0, "stop after so much time (default: when all seeds are done)")
+	fs.IntVar(&f.jobs, "jobs", d.Jobs, "jobs a run (with --real 60)")
+	fs.DurationVar(&f.budget, "time", 0, "stop after so much time (default: when all seeds are done; with --real faults for 30s)")
 	fs.StringVar(&f.protocol, "protocol", d.Protocol, "fencepost, or legacy: see a file, take it")
 	fs.BoolVar(&f.compare, "compare", false, "run both protocols on the same seeds")
 	fs.BoolVar(&f.selfTest, "self-test", false, "look for each seeded bug, to prove that bugs are found")
@@ -67,6 +77,11 @@ func newRaceCmd(g *globals) *cobra.Command {
 	fs.IntVar(&f.keepGoing, "keep-going", 0, "go on after up to so many violations, and list them")
 	fs.StringVar(&f.events, "events", "", "write what happened to `FILE`, one JSON object a line (of one run)")
 	fs.StringVar(&f.html, "html", "", "write a picture to `FILE` (of one run)")
+	fs.StringVar(&f.real, "real", "", "race real processes on the directory `DIR`")
+	fs.BoolVar(&f.keep, "keep", false, "with --real: keep the spool, the logs and the cluster's book")
+	fs.DurationVar(&f.lease, "lease", realrun.Defaults().Lease, "with --real: the hosts' lease")
+	fs.StringVar(&f.draw, "draw", "", "draw the journals of `SPOOL`, with --html or --events")
+	cmd.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return raceUsage(flagError(c, err)) })
 	return cmd
 }
 
@@ -80,7 +95,15 @@ func raceUsage(err error) error {
 }
 
 func (f *raceFlags) run(g *globals, cmd *cobra.Command) error {
-	if f.list(g) {
+	mode, err := f.mode(cmd)
+	switch {
+	case err != nil:
+		return err
+	case mode == modeReal:
+		return f.runReal(g, cmd)
+	case mode == modeDraw:
+		return f.runDraw(g, cmd)
+	case f.list(g):
 		return nil
 	}
 	// The simulator makes garbage quickly, and lives in little memory.
@@ -286,22 +309,26 @@ func indent(s string) string {
 
 // write writes the run's history, as events and as a picture.
 func (f *raceFlags) write(_ *globals, res *race.Result) error {
+	o := res.Options
+	m := picture.Meta{Title: fmt.Sprintf("seed %d: %d hosts, %d jobs, protocol %s", o.Seed, o.Hosts, o.Jobs, o.Protocol),
+		Verdict: "no promise was broken", Explanation: race.Explain(res), Command: f.command(o)}
+	if res.Violation != nil {
+		m.Verdict = res.Violation.String()
+	}
+	return f.writeHistory(res.History, m)
+}
+
+// writeHistory writes the files that were asked for.
+func (f *raceFlags) writeHistory(h []history.Event, m picture.Meta) error {
 	if f.events != "" {
-		if err := toFile(f.events, func(w io.Writer) error { return history.Write(w, res.History) }); err != nil {
+		if err := toFile(f.events, func(w io.Writer) error { return history.Write(w, h) }); err != nil {
 			return err
 		}
 	}
 	if f.html == "" {
 		return nil
 	}
-	o := res.Options
-	m := picture.Meta{Title: fmt.Sprintf("seed %d: %d hosts, %d jobs, protocol %s", o.Seed, o.Hosts, o.Jobs, o.Protocol),
-		Verdict: "no promise was broken", Explanation: race.Explain(res)}
-	if res.Violation != nil {
-		m.Verdict = res.Violation.String()
-	}
-	m.Command = f.command(o)
-	return toFile(f.html, func(w io.Writer) error { return picture.Write(w, res.History, m) })
+	return toFile(f.html, func(w io.Writer) error { return picture.Write(w, h, m) })
 }
 
 // command makes the run again.

@@ -24,20 +24,63 @@ import (
 // on has no answer.
 func FromJournals(events []spool.Event) []Event {
 	all := ordered(events)
-	if len(all) == 0 {
-		return nil
-	}
 	late := delays(all)
-	at := func(e spool.Event) time.Time { return e.Time.Add(late[host(e)]) }
-	slices.SortStableFunc(all, func(a, b spool.Event) int { return at(a).Compare(at(b)) })
-	start := at(all[0])
-	j := joiner{ends: ends(all), calls: map[string]int64{}}
 	var out []Event
 	for _, h := range slices.Sorted(maps.Keys(late)) {
 		out = append(out, Event{Kind: Note, Host: h, Op: "clock",
 			Text: fmt.Sprintf("the clock of %s is behind: all that it did is drawn %s later, by the order of its jobs", h, late[h].Round(time.Millisecond))})
 	}
+	return append(out, draw(all, late, time.Time{})...)
+}
+
+// Seen is an event that somebody saw who is none of the hosts.
+type Seen struct {
+	At    time.Time
+	For   time.Duration // of a fault that lasted
+	Event Event         // T and Until are filled in
+}
+
+// FromMachine is FromJournals for hosts that are processes of one machine, with
+// what was seen of them from outside: there is one clock, so nothing is moved.
+// What a stopped process notes late stands where it was noted.
+func FromMachine(events []spool.Event, seen []Seen) []Event {
+	all := ordered(events)
+	var start time.Time
+	for _, e := range all {
+		start = earlier(start, e.Time)
+	}
+	for _, s := range seen {
+		start = earlier(start, s.At)
+	}
+	out := draw(all, nil, start)
+	for _, s := range seen {
+		e := s.Event
+		e.T = s.At.Sub(start).Nanoseconds()
+		if s.For > 0 {
+			e.Until = e.T + s.For.Nanoseconds()
+		}
+		out = append(out, e)
+	}
+	slices.SortStableFunc(out, func(a, b Event) int { return cmp.Compare(a.T, b.T) })
+	return out
+}
+
+// earlier is the earlier of two times; the zero time is none.
+func earlier(a, b time.Time) time.Time {
+	if a.IsZero() || b.Before(a) {
+		return b
+	}
+	return a
+}
+
+// draw draws ordered events, each at its time and as late as its host is. The
+// time of the first is the start, unless there is an earlier one.
+func draw(all []spool.Event, late map[string]time.Duration, start time.Time) (out []Event) {
+	at := func(e spool.Event) time.Time { return e.Time.Add(late[host(e)]) }
+	slices.SortStableFunc(all, func(a, b spool.Event) int { return at(a).Compare(at(b)) })
+	j := joiner{ends: ends(all), calls: map[string]int64{}}
 	for i, e := range all {
+		start = earlier(start, at(e))
 		out = append(out, j.draw(i, e, at(e).Sub(start).Nanoseconds())...)
 	}
 	return out

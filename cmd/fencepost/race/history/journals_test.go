@@ -139,3 +139,32 @@ func TestFromJournalsEndedByAnother(t *testing.T) {
 		t.Errorf("got:\n%s\nwant:\n%s", got, want)
 	}
 }
+
+// On one machine nothing is moved, and what was seen from outside stands between
+// what the hosts noted.
+func TestFromMachine(t *testing.T) {
+	h := history.FromMachine(takeover(-40), []history.Seen{
+		{At: at(-20), For: 5 * time.Second, Event: history.Event{Kind: history.Fault, Host: "a", Op: "kill"}},
+		{At: at(3), Event: history.Event{Kind: history.Note, Host: "cluster", Op: "start"}}})
+	want := `0s fault a  kill call 0 
+11s job b b/1 reclaimed call 0 
+12s fault b b/1 reclaim call 0 
+13s call b b/1 translate call 1 
+13s job b b/1 claimed call 0 
+14s effect b b/1 translate call 1 
+14s job b b/1 sealed call 0 
+15s job b b/1 published call 0 
+15s answer b b/1 translate call 1 
+20s note a a/1 ready call 0 
+21s job a a/1 accepted call 0 
+22s call a a/1 translate call 2 
+22s job a a/1 claimed call 0 
+23s note cluster  start call 0 
+`
+	if got := lines(h); got != want {
+		t.Errorf("got:\n%s\nwant:\n%s", got, want)
+	}
+	if h[0].Until != int64(5*time.Second) {
+		t.Errorf("the fault ends at %v", time.Duration(h[0].Until))
+	}
+}
