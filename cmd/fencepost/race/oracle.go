@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"fencepost/cmd/fencepost/race/history"
 	"fencepost/codec"
 	"fencepost/spool"
 	"fencepost/spool/env/simenv"
@@ -67,6 +68,7 @@ func (o *oracle) violate(c Class, kind, id, format string, args ...any) {
 		return
 	}
 	o.found = &Violation{Class: c, Kind: kind, Job: id, Text: fmt.Sprintf(format, args...), At: o.r.w.Now(), Detail: o.r.state(id)}
+	o.r.record(history.Event{Kind: "violation", Op: kind, Job: id, Text: o.found.Text})
 	o.r.w.Stop(o.found.String())
 }
 
