@@ -64,7 +64,7 @@ func (r *Result) median() string {
 	if n == 0 {
 		return ""
 	}
-	return fmt.Sprintf(" (median %s, longest %s)", r.Takeovers[n/2].Round(10*time.Millisecond), r.Takeovers[n-1].Round(10*time.Millisecond))
+	return fmt.Sprintf(" (median %s, longest %s)", ((r.Takeovers[(n-1)/2] + r.Takeovers[n/2]) / 2).Round(10*time.Millisecond), r.Takeovers[n-1].Round(10*time.Millisecond))
 }
 
 // result puts together what was seen. events are those of the journals.
