@@ -85,10 +85,11 @@ func newRaceCmd(g *globals) *cobra.Command {
 	return cmd
 }
 
-// raceUsage gives usage errors this command's own exit code.
+// raceUsage gives usage errors this command's own exit code. A verdict, which is
+// no error of its own, may have the number that others use for them.
 func raceUsage(err error) error {
 	var exit *exitError
-	if errors.As(err, &exit) && exit.code == exitUsage {
+	if errors.As(err, &exit) && exit.code == exitUsage && exit.err != nil {
 		return &exitError{code: race.ExitUsage, err: exit.err, next: exit.next}
 	}
 	return err

@@ -174,7 +174,7 @@ func (r *run) writeConfig() error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "[cluster]\nname = \"command\"\nsweep_every = %q\n[cluster.command]\nconfirm_after = \"1s\"\n", sweepEvery)
 	for _, what := range []string{"submit", "release", "cancel", "find"} {
-		fmt.Fprintf(&b, "%s = [%q, %q, %q, %q, %q]\n", what, r.o.Self, ClusterCommand, r.base, what, string(r.o.Bug))
+		fmt.Fprintf(&b, "%s_timeout = %q\n%s = [%q, %q, %q, %q, %q]\n", what, programLimit, what, r.o.Self, ClusterCommand, r.base, what, string(r.o.Bug))
 	}
 	return os.WriteFile(r.config(), []byte(b.String()), 0o600)
 }

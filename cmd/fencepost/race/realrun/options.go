@@ -65,6 +65,8 @@ const (
 	look       = 500 * time.Millisecond // between two looks at the book
 	stopLimit  = 20 * time.Second       // for a host to stop in order
 	sweepEvery = 3 * time.Second        // of the hosts, for held jobs that nobody will release
+
+	programLimit = 90 * time.Second // for a program of the cluster
 )
 
 // Faults are the kinds that can be done to real processes.

@@ -64,7 +64,7 @@ func (r *Result) median() string {
 	if n == 0 {
 		return ""
 	}
-	return fmt.Sprintf(" (median %s, longest %s)", r.Takeovers[n/2].Round(10*time.Millisecond), r.Takeovers[n-1].Round(10*time.Millisecond))
+	return fmt.Sprintf(" (median %s, longest %s)", ((r.Takeovers[(n-1)/2] + r.Takeovers[n/2]) / 2).Round(10*time.Millisecond), r.Takeovers[n-1].Round(10*time.Millisecond))
 }
 
 // result puts together what was seen. events are those of the journals.
@@ -83,9 +83,10 @@ func (r *run) result(events []spool.Event, b *book) *Result {
 		}
 	}
 	res.History = history.FromMachine(events, r.seen(b))
-	if v := res.Violation; v != nil && v.Class == race.Liveness && (r.lag > r.o.Lease || res.Leases > 0) {
-		res.Unknown = append(res.Unknown, fmt.Sprintf("this machine was overloaded (it slept up to %s too long, and %d leases could not be proven): %s",
-			r.lag.Round(time.Millisecond), res.Leases, v.Text))
+	slow := timeouts(events)
+	if v := res.Violation; v != nil && v.Class == race.Liveness && (r.lag > r.o.Lease || res.Leases > 0 || slow > 0) {
+		res.Unknown = append(res.Unknown, fmt.Sprintf("this machine was overloaded (it slept up to %s too long, %d leases could not be proven, %d programs of the cluster did not end within %s): %s",
+			r.lag.Round(time.Millisecond), res.Leases, slow, programLimit, v.Text))
 	}
 	if res.Violation == nil && len(res.Unknown) == 0 {
 		res.Unknown = r.missing(res)
@@ -151,6 +152,17 @@ func (r *run) leases(events []spool.Event) (n int) {
 			return d.host == e.Host && d.from.Before(e.Time) && e.Time.Before(d.until.Add(soon))
 		})
 		if !why {
+			n++
+		}
+	}
+	return n
+}
+
+// timeouts counts programs of the cluster that were given up. None of them
+// waits for anything but the machine.
+func timeouts(events []spool.Event) (n int) {
+	for _, e := range events {
+		if strings.Contains(e.Detail, "killed: time-out") {
 			n++
 		}
 	}
