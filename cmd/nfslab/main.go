@@ -56,7 +56,10 @@ func lab(ctx context.Context, args []string, out io.Writer) (good bool, err erro
 	if err != nil {
 		return false, err
 	}
+	// An experiment doesn't watch ctx: its laboratory ends under it.
+	stop := context.AfterFunc(ctx, func() { _ = l.Close() })
 	defer func() {
+		stop()
 		if closed := l.Close(); err == nil {
 			err = closed
 		}

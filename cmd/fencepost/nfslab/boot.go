@@ -83,6 +83,9 @@ type Lab struct {
 
 	mu    sync.Mutex
 	hosts []*Host // guarded by mu; by number, less 1
+
+	closing sync.Mutex
+	closed  bool // guarded by closing
 }
 
 // Boot boots a laboratory. It takes about 10 seconds.
@@ -224,8 +227,14 @@ const Shared = guest.Share
 // Log is what the kernel and its first process have said.
 func (l *Lab) Log() string { return l.log.String() }
 
-// Close ends everything.
+// Close ends everything. It can be called again.
 func (l *Lab) Close() error {
+	l.closing.Lock()
+	defer l.closing.Unlock()
+	if l.closed {
+		return nil
+	}
+	l.closed = true
 	_ = l.lines.all[0].w.Close() // the guest switches itself off
 	var err error
 	select {

@@ -61,7 +61,7 @@ func (f *Facts) AddHost(o nfsfacts.HostOptions) (nfsfacts.Host, error) {
 	if o.Mount != "" {
 		c.Options = o.Mount
 	}
-	c.Lossy = o.Lossy
+	c.Lossy, c.NewPort = o.Lossy, o.NewPort
 	if twin, ok := o.Twin.(*factsHost); ok {
 		c.Name = twin.Name
 	}

@@ -25,6 +25,9 @@ type HostConfig struct {
 	// Lossy hosts have a proxy between them and the server, so that LoseReply
 	// works. All that they do takes longer.
 	Lossy bool
+	// NewPort has the proxy of a lossy host come to the server from another
+	// port with each connection. Otherwise it takes the host's, as without it.
+	NewPort bool
 }
 
 // Mount is where the export is on every host.
@@ -70,7 +73,7 @@ func (l *Lab) AddHost(ctx context.Context, c HostConfig) (*Host, error) {
 func (h *Host) start(ctx context.Context, c HostConfig) error {
 	port := serverPort
 	if c.Lossy {
-		if err := h.startProxy(ctx); err != nil {
+		if err := h.startProxy(ctx, c.NewPort); err != nil {
 			return err
 		}
 		port = h.proxyPort()
@@ -108,10 +111,10 @@ func (h *Host) proxyPort() int { return 3000 + h.number }
 
 // startProxy starts the way to the server that can lose replies. The server
 // sees the client at an address of its own, not the proxy's.
-func (h *Host) startProxy(ctx context.Context) error {
+func (h *Host) startProxy(ctx context.Context, newPort bool) error {
 	as := fmt.Sprintf("10.9.1.%d", 10+h.number)
 	h.proxy = h.lab.Server.Command(guest.Program, guest.RoleProxy,
-		fmt.Sprintf("%s:%d", guest.ServerAddr, h.proxyPort()), fmt.Sprintf("%s:%d", guest.ServerAddr, serverPort), as)
+		fmt.Sprintf("%s:%d", guest.ServerAddr, h.proxyPort()), fmt.Sprintf("%s:%d", guest.ServerAddr, serverPort), as, fmt.Sprint(newPort))
 	r, w := io.Pipe()
 	h.proxy.Input, h.proxy.Stdout, h.proxy.Stderr = true, w, h.lab.log
 	if err := h.proxy.Start(); err != nil {

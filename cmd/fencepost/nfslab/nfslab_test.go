@@ -65,7 +65,9 @@ func leavesNothing(t *testing.T, dir string) {
 
 // long are the experiments that only the command runs: on version 4.2 they
 // observe least, for the time that they take.
-func long() []string { return []string{"nolock", "local-lock", "reply-lost", "late-rename"} }
+func long() []string {
+	return []string{"nolock", "local-lock", "reply-lost", "reply-lost-port", "late-rename"}
+}
 
 // TestLab is the laboratory's short form: the table on version 4.2, and what
 // the table doesn't need.

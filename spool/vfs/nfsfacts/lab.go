@@ -41,6 +41,9 @@ type HostOptions struct {
 	Twin Host
 	// Lossy: LoseReply will be used. Other hosts need not have it.
 	Lossy bool
+	// NewPort: it reconnects to the server from another port each time, as
+	// through address translation. Otherwise from the same.
+	NewPort bool
 }
 
 // Host is a machine with an NFS client of its own.

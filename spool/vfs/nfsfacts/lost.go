@@ -13,20 +13,34 @@ func lost() []Experiment {
 	return []Experiment{
 		{
 			Name: "reply-lost", Did: "the reply to a call is lost and the connection cut; the client connects again",
-			So: "version 4.1 or later; and look all the same",
+			So: "an answer that was lost can be had again, if the server remembers it",
 			Want: []Answer{
-				{What: "rename", Is: "ok", On: map[string]string{"4.0": "ENOENT"}},
-				{What: "link", Is: "ok", On: map[string]string{"4.0": "EEXIST"}},
-				{What: "mkdir", Is: "ok", On: map[string]string{"4.0": "EEXIST"}},
-				{What: "rmdir", Is: "ok", On: map[string]string{"4.0": "ENOENT"}},
-				{What: "remove", Is: "ok", On: map[string]string{"4.0": "ENOENT"}},
+				{What: "rename", Is: "ok"},
+				{What: "link", Is: "ok"},
+				{What: "mkdir", Is: "ok"},
+				{What: "rmdir", Is: "ok"},
+				{What: "remove", Is: "ok"},
 				{What: "exclusive create", Is: "ok"},
 				{What: "all of them were done", Is: "true"},
 			},
-			run: func(t *trial) { replyLost(t, false) },
+			run: func(t *trial) { replyLost(t, false, false) },
 		},
 		{
-			Name: "reply-lost-restart", Did: "the same, and the server is restarted before the client connects again",
+			Name: "reply-lost-port", Did: "the same, but the client comes back from another port, as through address translation",
+			So: "version 4.1 or later, whose sessions need no port; and look all the same",
+			Want: []Answer{
+				{What: "rename", Is: "ok", On: beforeSessions("ENOENT")},
+				{What: "link", Is: "ok", On: beforeSessions("EEXIST")},
+				{What: "mkdir", Is: "ok", On: beforeSessions("EEXIST")},
+				{What: "rmdir", Is: "ok", On: beforeSessions("ENOENT")},
+				{What: "remove", Is: "ok", On: beforeSessions("ENOENT")},
+				{What: "exclusive create", Is: "ok"},
+				{What: "all of them were done", Is: "true"},
+			},
+			run: func(t *trial) { replyLost(t, false, true) },
+		},
+		{
+			Name: "reply-lost-restart", Did: "the reply to a call is lost and the connection cut; the server is restarted before the client connects again",
 			So: "after an error, look for the own target. The exclusive create is the one create that survives it", Restarts: true,
 			Want: []Answer{
 				{What: "rename", Is: "ENOENT"},
@@ -37,7 +51,7 @@ func lost() []Experiment {
 				{What: "exclusive create", Is: "ok"},
 				{What: "all of them were done", Is: "true"},
 			},
-			run: func(t *trial) { replyLost(t, true) },
+			run: func(t *trial) { replyLost(t, true, false) },
 		},
 		{
 			Name: "fence", Did: "a directory made for one instance is drained and removed while that instance is cut off; then it is joined",
@@ -97,6 +111,9 @@ func lost() []Experiment {
 	}
 }
 
+// beforeSessions is what versions answer that have no sessions.
+func beforeSessions(is string) map[string]string { return map[string]string{"4.0": is, "3": is} }
+
 // lossy is a call whose reply can be lost, by the name that a Host has for it.
 type lossy struct {
 	op, what string
@@ -119,7 +136,7 @@ func lossyCalls() []lossy {
 
 // replyLost has each kind of call on a host of its own, so that one restart of
 // the server is enough.
-func replyLost(t *trial, restart bool) {
+func replyLost(t *trial, restart, newPort bool) {
 	q := t.start(t.host(1))
 	type one struct {
 		lossy
@@ -129,7 +146,7 @@ func replyLost(t *trial, restart bool) {
 	}
 	var all []*one
 	for _, l := range lossyCalls() {
-		h := t.addHost(HostOptions{Lossy: true})
+		h := t.addHost(HostOptions{Lossy: true, NewPort: newPort})
 		o := &one{lossy: l, host: h, p: t.start(h)}
 		o.p.mkdirs(l.op)
 		o.p.create(l.op + "/a")

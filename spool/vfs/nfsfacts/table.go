@@ -109,7 +109,7 @@ func (e *Experiment) Do(l Lab) (r Result) {
 		}
 		t.cleanUp()
 	}()
-	t.must(t.start(t.host(0)).Mkdir(e.Name))
+	t.must(t.ownDir(e.Name))
 	e.run(t)
 	return r
 }
@@ -123,6 +123,19 @@ type trial struct {
 	procs []*process
 	hosts []Host // that took part
 	added []Host
+}
+
+// ownDir makes the experiment's directory, under a name that is free: it may
+// have been done before on this server.
+func (t *trial) ownDir(name string) error {
+	p := t.start(t.host(0))
+	for i := 2; ; i++ {
+		err := p.Mkdir(t.dir)
+		if !errors.Is(err, syscall.EEXIST) || i > 99 {
+			return err
+		}
+		t.dir = fmt.Sprintf("%s-%d", name, i)
+	}
 }
 
 type stopped struct{ err error }

@@ -12,13 +12,14 @@ import (
 	"fencepost/cmd/fencepost/nfslab/rpcproxy"
 )
 
-// runProxy: LISTEN SERVER AS. It takes connections at LISTEN and connects to
-// SERVER from the address AS and the client's own port, since the server tells
-// a client that comes again by its port (and its requests' numbers). Orders on
+// runProxy: LISTEN SERVER AS NEWPORT. It takes connections at LISTEN and connects
+// to SERVER from the address AS and the client's own port, since a server tells
+// a request that comes again by its client's port, too; if NEWPORT is "true",
+// from any port. Orders on
 // standard input: "lose OP", "join". It says "ready", "ok" to each order,
 // and "lost OP" when it has lost a reply.
 func runProxy(args []string) error {
-	if len(args) != 3 {
+	if len(args) != 4 {
 		return fmt.Errorf("proxy: %d arguments", len(args))
 	}
 	l, err := net.Listen("tcp", args[0])
@@ -28,7 +29,7 @@ func runProxy(args []string) error {
 	defer l.Close()
 	p := rpcproxy.New(func(client net.Addr) (net.Conn, error) {
 		local := &net.TCPAddr{IP: net.ParseIP(args[2])}
-		if c, ok := client.(*net.TCPAddr); ok {
+		if c, ok := client.(*net.TCPAddr); ok && args[3] != "true" {
 			local.Port = c.Port
 		}
 		d := net.Dialer{LocalAddr: local, Timeout: 5 * time.Second, Control: func(_, _ string, c syscall.RawConn) error {

@@ -107,7 +107,7 @@ func runServer(args []string) error {
 		return fmt.Errorf("network: %w: %s", err, out)
 	}
 	for _, c := range []string{"rpcbind -w", "nfsdcld",
-		"exportfs -i -o rw,sync,no_root_squash,no_subtree_check,fsid=0 *:" + Export} {
+		"exportfs -i -o rw,sync,no_root_squash,no_subtree_check,insecure,fsid=0 *:" + Export} {
 		if err := run(c); err != nil {
 			return err
 		}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"strings"
@@ -118,8 +119,14 @@ func TestSignals(t *testing.T) {
 	if err := cmd.Wait(); !errors.As(err, &exit) || exit.Exit.Signal != int(syscall.SIGKILL) {
 		t.Errorf("got %v, want killed", err)
 	}
-	group := c.Command("sh", "-c", "sleep 1000 & wait")
+	group := c.Command("sh", "-c", "sleep 1000 & echo $!; wait")
+	r, w := io.Pipe()
+	group.Stdout = w
 	if err := group.Start(); err != nil {
+		t.Fatal(err)
+	}
+	var child int
+	if _, err := fmt.Fscanln(r, &child); err != nil {
 		t.Fatal(err)
 	}
 	if err := group.SignalGroup(syscall.SIGTERM); err != nil {
@@ -128,6 +135,22 @@ func TestSignals(t *testing.T) {
 	if err := group.Wait(); !errors.As(err, &exit) || exit.Exit.Signal != int(syscall.SIGTERM) {
 		t.Errorf("got %v, want terminated", err)
 	}
+	gone(t, child)
+}
+
+// gone waits until a process is no more, or nobody's but the one's who has to
+// bury it.
+func gone(t *testing.T, pid int) {
+	t.Helper()
+	for range 100 {
+		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+		if err != nil || strings.Contains(string(stat), ") Z ") {
+			return
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	t.Errorf("process %d is still there", pid)
+	_ = syscall.Kill(pid, syscall.SIGKILL)
 }
 
 func TestRunEndsWithContext(t *testing.T) {
@@ -150,6 +173,7 @@ func TestHangUp(t *testing.T) {
 	if err := cmd.Wait(); err == nil {
 		t.Error("it ended well")
 	}
+	gone(t, cmd.Pid())
 	if err := c.Command("true").Start(); err == nil {
 		t.Error("a command was started on a stream that has ended")
 	}

@@ -134,6 +134,9 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
+// waits is the number of a call that the server answers with the next one.
+const waits = 100
+
 // lab is a proxy with an echoing server behind it.
 type lab struct {
 	proxy *rpcproxy.Proxy
@@ -154,15 +157,22 @@ func start(t *testing.T) *lab {
 			}
 			go func() {
 				defer c.Close()
+				var answers []byte
 				for {
 					_, body, err := rpcproxy.ReadRecord(c)
 					if err != nil {
 						return
 					}
 					l.done <- body
-					if _, err := c.Write(record(xdr(int(binary.BigEndian.Uint32(body)), 1, 0), 1)); err != nil {
+					xid := int(binary.BigEndian.Uint32(body))
+					answers = append(answers, record(xdr(xid, 1, 0), 1)...)
+					if xid == waits {
+						continue
+					}
+					if _, err := c.Write(answers); err != nil {
 						return
 					}
+					answers = nil
 				}
 			}()
 		}
@@ -248,5 +258,34 @@ func TestLose(t *testing.T) {
 	}
 	if got, err := ask(t, again, call(3, 3, 14), long); got != 3 || err != nil {
 		t.Errorf("the next rename: got %d, %v", got, err)
+	}
+}
+
+// TestLoseOne: of two calls under way the one named is lost, and if both are of
+// its name the first.
+func TestLoseOne(t *testing.T) {
+	for _, c := range []struct {
+		name          string
+		first, second []byte
+		answered      bool // the first one
+	}{
+		{"another and it", call(waits, 3, 15), call(2, 3, 14), true},
+		{"it twice", call(waits, 3, 14), call(2, 3, 14), false},
+	} {
+		l := start(t)
+		if err := l.proxy.Lose("rename"); err != nil {
+			t.Fatal(err)
+		}
+		conn := l.connect(t)
+		if _, err := conn.Write(record(c.first, 1)); err != nil {
+			t.Fatal(err)
+		}
+		got, err := ask(t, conn, c.second, long)
+		if answered := err == nil && got == waits; answered != c.answered {
+			t.Errorf("%s: got %d, %v", c.name, got, err)
+		}
+		if _, _, err := rpcproxy.ReadRecord(conn); err == nil {
+			t.Errorf("%s: the second was answered", c.name)
+		}
 	}
 }
