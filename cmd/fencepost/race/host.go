@@ -37,7 +37,6 @@ type host struct {
 
 	calls, net, effects, cluster *simenv.Lane
 	slow                         bool
-	kill                         bool // after the effect that is under way
 }
 
 func (r *run) newHost(name, label string, opt nfssim.MountOptions) *host {
