@@ -143,7 +143,7 @@ func (h *Host) cable(op string) error {
 	return err
 }
 
-// Join ends Cut and LoseReply.
+// Join ends Cut, LoseReply and HoldCall.
 func (h *Host) Join() error {
 	return errors.Join(h.order("join"), h.cable("link up"))
 }
@@ -152,7 +152,11 @@ func (h *Host) Join() error {
 // rpcproxy.Losable) and cuts the host off from the server's files then.
 func (h *Host) LoseReply(op string) error { return h.order("lose " + op) }
 
-// Lost waits until the reply was lost.
+// HoldCall has the host's next call of op reach the server only after Join: it
+// is cut off from the server's files when it makes it.
+func (h *Host) HoldCall(op string) error { return h.order("hold " + op) }
+
+// Lost waits until the reply was lost, or the call held back.
 func (h *Host) Lost(ctx context.Context) error {
 	select {
 	case <-h.lost:

@@ -15,8 +15,8 @@ import (
 // runProxy: LISTEN SERVER AS. It takes connections at LISTEN and connects to
 // SERVER from the address AS and the client's own port, since the server tells
 // a client that comes again by its port (and its requests' numbers). Orders on
-// standard input: "lose OP", "join". It says "ready", "ok" to each order,
-// and "lost OP" when it has lost a reply.
+// standard input: "lose OP", "hold OP", "join". It says "ready", "ok" to each order,
+// and "lost OP" when it has lost a reply or held back a call.
 func runProxy(args []string) error {
 	if len(args) != 3 {
 		return fmt.Errorf("proxy: %d arguments", len(args))
@@ -46,6 +46,8 @@ func runProxy(args []string) error {
 		switch order {
 		case "lose":
 			err = p.Lose(op)
+		case "hold":
+			err = p.Hold(op)
 		case "join":
 			p.Join()
 		default:

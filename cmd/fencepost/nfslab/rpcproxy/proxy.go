@@ -16,6 +16,7 @@ type Proxy struct {
 
 	mu   sync.Mutex
 	lose string        // guarded by mu: the operation whose next reply is lost; "" = none
+	hold string        // guarded by mu: the operation whose next call is held back; "" = none
 	join chan struct{} // guarded by mu: closed by Join; nil = not cut
 }
 
@@ -26,13 +27,19 @@ func New(dial func(client net.Addr) (net.Conn, error), lost func(op string)) *Pr
 }
 
 // Lose loses the reply to the next call of op.
-func (p *Proxy) Lose(op string) error {
+func (p *Proxy) Lose(op string) error { return p.order(&p.lose, op) }
+
+// Hold loses the next call of op itself, before the server has it: the client
+// makes it again after Join, however much later that is.
+func (p *Proxy) Hold(op string) error { return p.order(&p.hold, op) }
+
+func (p *Proxy) order(what *string, op string) error {
 	if !slices.Contains(Losable(), op) {
-		return fmt.Errorf("the reply to %q can't be lost", op)
+		return fmt.Errorf("%q can't be lost", op)
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.lose = op
+	*what = op
 	return nil
 }
 
@@ -40,7 +47,7 @@ func (p *Proxy) Lose(op string) error {
 func (p *Proxy) Join() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.lose = ""
+	p.lose, p.hold = "", ""
 	if p.join != nil {
 		close(p.join)
 		p.join = nil
@@ -116,8 +123,8 @@ func (c *conn) calls(client, server net.Conn) {
 			return
 		}
 		// What can't be read is none of ours.
-		if m, err := Parse(body); err == nil && !m.Reply {
-			c.mark(m)
+		if m, err := Parse(body); err == nil && !m.Reply && c.mark(m) {
+			return
 		}
 		if _, err := server.Write(raw); err != nil {
 			return
@@ -125,18 +132,33 @@ func (c *conn) calls(client, server net.Conn) {
 	}
 }
 
-// mark remembers the call whose reply is to be lost.
-func (c *conn) mark(m Message) {
+// mark remembers the call whose reply is to be lost. It says whether the call
+// itself is to be held back; then the client is cut off.
+func (c *conn) mark(m Message) (held bool) {
 	p := c.proxy
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.hold != "" && slices.Contains(m.Ops, p.hold) {
+		defer p.lost(p.hold)
+		p.hold = ""
+		p.cutOff()
+		return true
+	}
 	if p.lose == "" || !slices.Contains(m.Ops, p.lose) {
-		return
+		return false
 	}
 	c.mu.Lock()
 	c.xid, c.what = m.XID, p.lose
 	c.mu.Unlock()
 	p.lose = ""
+	return false
+}
+
+// cutOff has the client wait until Join. p.mu is held.
+func (p *Proxy) cutOff() {
+	if p.join == nil {
+		p.join = make(chan struct{})
+	}
 }
 
 func (c *conn) replies(server, client net.Conn) {
@@ -168,9 +190,7 @@ func (c *conn) cut(xid uint32) bool {
 	}
 	p := c.proxy
 	p.mu.Lock()
-	if p.join == nil {
-		p.join = make(chan struct{})
-	}
+	p.cutOff()
 	p.mu.Unlock()
 	p.lost(what)
 	return true
