@@ -1,44 +1,83 @@
 package nfslab
 
 import (
+	"context"
 	"encoding/json"
-	"io"
+	"fmt"
+	"os"
 	"sync"
+	"time"
 
 	"fencepost/cmd/fencepost/nfslab/guest"
 	"fencepost/cmd/fencepost/nfslab/line"
 )
 
-// Agent is a process that makes system calls, one at a time.
+// Agent is a process that makes system calls, one at a time. It has a serial
+// line for itself: every process between would cost several system calls more,
+// and these are slow in user-mode Linux.
 type Agent struct {
-	*line.Cmd
+	*line.Cmd // of which the output is what it says of its own failures
 
-	mu  sync.Mutex // held during a call
-	in  *json.Encoder
-	out *json.Decoder
+	mu   sync.Mutex // held during a call
+	line *serial
 }
 
+// startTime is how long a process may take to start.
+const startTime = time.Minute
+
 // StartAgent starts an agent where c's commands run.
-func StartAgent(c *line.Client) (*Agent, error) {
-	cmd := c.Command(guest.Program, guest.RoleAgent)
-	r, w := io.Pipe()
-	cmd.Input, cmd.Stdout = true, w
-	if err := cmd.Start(); err != nil {
+func (l *Lab) StartAgent(c *line.Client) (*Agent, error) {
+	s, err := l.lines.take()
+	if err != nil {
 		return nil, err
 	}
-	return &Agent{Cmd: cmd, in: json.NewEncoder(cmd), out: json.NewDecoder(r)}, nil
+	cmd := c.Command(guest.Program, guest.RoleAgent, s.terminal())
+	cmd.Stdout, cmd.Stderr = l.log, l.log
+	if err := cmd.Start(); err != nil {
+		l.lines.put(s)
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), startTime)
+	defer cancel()
+	ctx, ended := context.WithCancelCause(ctx)
+	defer ended(nil)
+	a := &Agent{Cmd: cmd, line: s}
+	go func() {
+		<-cmd.Ended()
+		ended(fmt.Errorf("the agent ended: %w", os.ErrProcessDone))
+		_ = s.out.SetReadDeadline(time.Now()) // whoever waits for an answer
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		_ = s.out.SetReadDeadline(time.Time{})
+		a.line = nil
+		l.lines.put(s)
+	}()
+	if err := s.await(ctx); err != nil {
+		return nil, fmt.Errorf("start an agent: %w", err)
+	}
+	return a, nil
 }
 
 // Call makes a call. An error of the call is a syscall.Errno; others mean that
 // the agent has ended.
-func (a *Agent) Call(c guest.Call) (guest.Answer, error) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	var answer guest.Answer
-	if err := a.in.Encode(c); err != nil {
+func (a *Agent) Call(c guest.Call) (answer guest.Answer, err error) {
+	data, err := json.Marshal(c)
+	if err != nil {
 		return answer, err
 	}
-	if err := a.out.Decode(&answer); err != nil {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.line == nil {
+		return answer, os.ErrProcessDone
+	}
+	if _, err := a.line.w.Write(append(data, '\n')); err != nil {
+		return answer, err
+	}
+	data, err = a.line.r.ReadBytes('\n')
+	if err != nil {
+		return answer, fmt.Errorf("%w: %w", os.ErrProcessDone, err)
+	}
+	if err := json.Unmarshal(data, &answer); err != nil {
 		return answer, err
 	}
 	if answer.Errno != 0 {

@@ -73,7 +73,7 @@ type Lab struct {
 	agent *Agent // at the server
 	dir   string
 	uml   *exec.Cmd
-	toUML io.Closer
+	lines *serials
 	ended chan struct{} // closed when the kernel has ended
 	log   *lockedBuffer
 
@@ -97,7 +97,7 @@ func Boot(ctx context.Context, c Config) (_ *Lab, err error) {
 	server := l.Server.Command(guest.Program, guest.RoleServer, fmt.Sprint(int(Lease.Seconds())))
 	_, err = server.Output(ctx)
 	if err == nil {
-		l.agent, err = StartAgent(l.Server)
+		l.agent, err = l.StartAgent(l.Server)
 	}
 	if err != nil {
 		err = fmt.Errorf("start the server: %w\n%s", err, l.log)
@@ -132,72 +132,54 @@ func (l *Lab) start(ctx context.Context, c Config) error {
 	if err := os.Mkdir(l.Share(), 0o755); err != nil {
 		return err
 	}
-	inR, inW, err := os.Pipe()
+	lines, err := newSerials()
 	if err != nil {
 		return err
 	}
-	defer inR.Close()
-	outR, outW, err := os.Pipe()
+	l.lines = lines
+	if err := l.startKernel(c, ram, disk); err != nil {
+		return errors.Join(err, lines.close())
+	}
+	first, err := lines.take()
 	if err != nil {
-		inW.Close()
 		return err
 	}
-	defer outW.Close()
-	if c.Memory == 0 {
-		c.Memory = 1024
+	ctx, cancel := context.WithTimeout(ctx, bootTime)
+	defer cancel()
+	if err := first.await(ctx); err != nil {
+		return errors.Join(fmt.Errorf("boot: %w\n%s", err, l.log), l.Close())
 	}
-	// Descriptors 3 and 4 are the serial line on which the guest is spoken to.
-	uml := exec.Command(kernel, fmt.Sprintf("mem=%dM", c.Memory), "initrd="+ram, "uml_dir="+l.dir+"/", "umid=uml",
-		"con=null", "con0=null,fd:1", "ssl=null", "ssl0=fd:3,fd:4", "ubd0="+disk, "quiet", "panic=-1", "noreboot",
-		guest.ShareVar+"="+l.Share())
-	uml.Env = []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "HOME=" + l.dir, "TMPDIR=" + memoryDir(l.dir)}
-	uml.Dir = l.dir
-	uml.Stdout, uml.Stderr = l.log, l.log
-	uml.ExtraFiles = []*os.File{inR, outW}
-	uml.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	if err := uml.Start(); err != nil {
-		return errors.Join(err, inW.Close(), outR.Close())
-	}
-	l.uml, l.toUML = uml, inW
-	go func() {
-		_ = uml.Wait()
-		// Its processes are the kernel's children and would stay if it was killed.
-		_ = syscall.Kill(-uml.Process.Pid, syscall.SIGKILL)
-		outW.Close()
-		outR.Close()
-		close(l.ended)
-	}()
-	if err := awaitReady(ctx, outR); err != nil {
-		return errors.Join(fmt.Errorf("%w\n%s", err, l.log), l.Close())
-	}
-	l.Server = line.NewClient(outR, inW)
+	l.Server = line.NewClient(first.r, first.w)
 	return nil
 }
 
 // bootTime is how long the kernel may take until it can be spoken to.
 const bootTime = 2 * time.Minute
 
-func awaitReady(ctx context.Context, r *os.File) error {
-	ctx, cancel := context.WithTimeout(ctx, bootTime)
-	defer cancel()
-	said := make(chan error, 1)
-	go func() {
-		b := make([]byte, len(guest.Ready))
-		_, err := io.ReadFull(r, b)
-		if err == nil && string(b) != guest.Ready {
-			err = fmt.Errorf("the guest says %q", b)
-		}
-		said <- err
-	}()
-	select {
-	case err := <-said:
-		if err != nil {
-			return fmt.Errorf("boot: %w", err)
-		}
-		return nil
-	case <-ctx.Done():
-		return fmt.Errorf("boot: %w", context.Cause(ctx))
+func (l *Lab) startKernel(c Config, ram, disk string) error {
+	if c.Memory == 0 {
+		c.Memory = 1024
 	}
+	args := append(l.lines.arguments(), fmt.Sprintf("mem=%dM", c.Memory), "initrd="+ram, "uml_dir="+l.dir+"/", "umid=uml",
+		"con=null", "con0=null,fd:1", "ssl=null", "ubd0="+disk, "quiet", "panic=-1", "noreboot", guest.ShareVar+"="+l.Share())
+	uml := exec.Command(kernel, args...)
+	uml.Env = []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "HOME=" + l.dir, "TMPDIR=" + memoryDir(l.dir)}
+	uml.Dir = l.dir
+	uml.Stdout, uml.Stderr = l.log, l.log
+	uml.ExtraFiles = l.lines.files
+	uml.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if err := uml.Start(); err != nil {
+		return err
+	}
+	l.uml = uml
+	l.lines.started()
+	go func() {
+		_ = uml.Wait()
+		// Its processes are the kernel's children and would stay if it was killed.
+		_ = syscall.Kill(-uml.Process.Pid, syscall.SIGKILL)
+		close(l.ended)
+	}()
+	return nil
 }
 
 // memoryDir is where the guest's memory is: a file that nobody sees.
@@ -240,7 +222,7 @@ func (l *Lab) Log() string { return l.log.String() }
 
 // Close ends everything.
 func (l *Lab) Close() error {
-	_ = l.toUML.Close() // the guest switches itself off
+	_ = l.lines.all[0].w.Close() // the guest switches itself off
 	var err error
 	select {
 	case <-l.ended:
@@ -249,6 +231,7 @@ func (l *Lab) Close() error {
 		_ = syscall.Kill(-l.uml.Process.Pid, syscall.SIGKILL)
 		<-l.ended
 	}
+	_ = l.lines.close()
 	return errors.Join(err, os.RemoveAll(l.dir))
 }
 

@@ -61,6 +61,7 @@ func (f *Facts) AddHost(o nfsfacts.HostOptions) (nfsfacts.Host, error) {
 	if o.Mount != "" {
 		c.Options = o.Mount
 	}
+	c.Lossy = o.Lossy
 	if twin, ok := o.Twin.(*factsHost); ok {
 		c.Name = twin.Name
 	}
@@ -84,7 +85,7 @@ func (f *Facts) Close() (err error) {
 type factsHost struct{ *Host }
 
 func (h *factsHost) Start() (nfsfacts.Process, error) {
-	a, err := StartAgent(h.Client)
+	a, err := h.StartAgent()
 	if err != nil {
 		return nil, err
 	}
@@ -145,9 +146,11 @@ func (p *factsProcess) RenameNoReplace(from, to string) error {
 }
 func (p *factsProcess) Link(from, to string) error { return p.two("link", from, to) }
 
-func (p *factsProcess) Mkdir(dir string) error   { return p.call(guest.Call{Op: "mkdir", Name: on(dir)}) }
-func (p *factsProcess) Rmdir(dir string) error   { return p.call(guest.Call{Op: "rmdir", Name: on(dir)}) }
-func (p *factsProcess) Remove(name string) error { return p.call(guest.Call{Op: "remove", Name: on(name)}) }
+func (p *factsProcess) Mkdir(dir string) error { return p.call(guest.Call{Op: "mkdir", Name: on(dir)}) }
+func (p *factsProcess) Rmdir(dir string) error { return p.call(guest.Call{Op: "rmdir", Name: on(dir)}) }
+func (p *factsProcess) Remove(name string) error {
+	return p.call(guest.Call{Op: "remove", Name: on(name)})
+}
 
 func (p *factsProcess) Stop() error     { return p.agent.Signal(syscall.SIGSTOP) }
 func (p *factsProcess) Continue() error { return p.agent.Signal(syscall.SIGCONT) }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"syscall"
 	"time"
 
 	"fencepost/cmd/fencepost/nfslab/guest"
@@ -22,6 +23,9 @@ type HostConfig struct {
 	Version string
 	// Options are more options for the mount: "actimeo=60,lookupcache=all".
 	Options string
+	// Lossy hosts have a proxy between them and the server, so that LoseReply
+	// works. All that they do takes longer.
+	Lossy bool
 }
 
 // Mount is where the export is on every host.
@@ -65,13 +69,20 @@ func (l *Lab) AddHost(ctx context.Context, c HostConfig) (*Host, error) {
 }
 
 func (h *Host) start(ctx context.Context, c HostConfig) error {
-	if err := h.startProxy(); err != nil {
+	port := serverPort
+	if c.Lossy {
+		if err := h.startProxy(ctx); err != nil {
+			return err
+		}
+		port = h.proxyPort()
+	}
+	s, err := h.lab.lines.take() // it isn't given back
+	if err != nil {
 		return err
 	}
-	h.init = h.lab.Server.Command(guest.Program, guest.RoleHost)
-	r, w := io.Pipe()
-	h.init.Namespaces, h.init.Input, h.init.Stdout, h.init.Stderr = true, true, w, h.lab.log
-	h.Client = line.NewClient(r, h.init)
+	var said lockedBuffer
+	h.init = h.lab.Server.Command(guest.Program, guest.RoleHost, s.terminal(), h.Name, h.Addr, c.Version, fmt.Sprint(port), c.Options)
+	h.init.Namespaces, h.init.Input, h.init.Stdout, h.init.Stderr = true, true, &said, &said
 	if err := h.init.Start(); err != nil {
 		return err
 	}
@@ -80,21 +91,35 @@ func (h *Host) start(ctx context.Context, c HostConfig) error {
 	if _, err := link.Output(ctx); err != nil {
 		return err
 	}
-	_, err := h.Command(guest.Program, guest.RoleMount, h.Name, h.Addr, c.Version, fmt.Sprint(h.port()), c.Options).Output(ctx)
-	return err
+	if err := h.init.CloseInput(); err != nil { // its cable is there
+		return err
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	go func() {
+		<-h.init.Ended()
+		cancel(fmt.Errorf("its first process ended: %w: %s", h.init.Wait(), &said))
+	}()
+	if err := s.await(ctx); err != nil {
+		return err
+	}
+	h.Client = line.NewClient(s.r, s.w)
+	return nil
 }
 
 // link is the server's end of the host's network cable.
 func (h *Host) link() string { return fmt.Sprintf("v%d", h.number) }
 
-func (h *Host) port() int { return 3000 + h.number }
+const serverPort = 2049
+
+func (h *Host) proxyPort() int { return 3000 + h.number }
 
 // startProxy starts the way to the server that can lose replies. The server
 // sees the client at an address of its own, not the proxy's.
-func (h *Host) startProxy() error {
+func (h *Host) startProxy(ctx context.Context) error {
 	as := fmt.Sprintf("10.9.1.%d", 10+h.number)
 	h.proxy = h.lab.Server.Command(guest.Program, guest.RoleProxy,
-		fmt.Sprintf("%s:%d", guest.ServerAddr, h.port()), guest.ServerAddr+":2049", as)
+		fmt.Sprintf("%s:%d", guest.ServerAddr, h.proxyPort()), fmt.Sprintf("%s:%d", guest.ServerAddr, serverPort), as)
 	r, w := io.Pipe()
 	h.proxy.Input, h.proxy.Stdout, h.proxy.Stderr = true, w, h.lab.log
 	if err := h.proxy.Start(); err != nil {
@@ -112,27 +137,30 @@ func (h *Host) startProxy() error {
 			}
 		}
 	}()
-	return h.acknowledged()
+	return h.acknowledged(ctx)
 }
 
-const ackTime = 20 * time.Second
-
-func (h *Host) acknowledged() error {
+func (h *Host) acknowledged(ctx context.Context) error {
 	select {
 	case <-h.acks:
 		return nil
 	case <-h.proxy.Ended():
 		return fmt.Errorf("the proxy ended: %w", h.proxy.Wait())
-	case <-time.After(ackTime):
-		return errors.New("the proxy doesn't answer")
+	case <-ctx.Done():
+		return fmt.Errorf("the proxy doesn't answer: %w", context.Cause(ctx))
 	}
 }
 
 func (h *Host) order(order string) error {
+	if h.proxy == nil {
+		return fmt.Errorf("%s: %w: the host isn't lossy", order, errors.ErrUnsupported)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), startTime)
+	defer cancel()
 	if _, err := io.WriteString(h.proxy, order+"\n"); err != nil {
 		return err
 	}
-	return h.acknowledged()
+	return h.acknowledged(ctx)
 }
 
 // Cut pulls the host's network cable.
@@ -145,7 +173,12 @@ func (h *Host) cable(op string) error {
 
 // Join ends Cut, LoseReply and HoldCall.
 func (h *Host) Join() error {
-	return errors.Join(h.order("join"), h.cable("link up"))
+	if h.proxy != nil {
+		if err := h.order("join"); err != nil {
+			return err
+		}
+	}
+	return h.cable("link up")
 }
 
 // LoseReply loses the reply to the host's next call of op (see
@@ -166,11 +199,14 @@ func (h *Host) Lost(ctx context.Context) error {
 	}
 }
 
+// StartAgent starts an agent on the host.
+func (h *Host) StartAgent() (*Agent, error) { return h.lab.StartAgent(h.Client) }
+
 // Close switches the host off, without a word to the server.
 func (h *Host) Close() error {
 	if h.init != nil {
 		_ = h.Cut()
-		_ = h.init.CloseInput()
+		_ = h.init.SignalGroup(syscall.SIGKILL)
 	}
 	if h.proxy != nil {
 		_ = h.proxy.CloseInput()

@@ -38,6 +38,8 @@ type HostOptions struct {
 	// Twin is a host whose hostname it has, too, and none of them has an NFS
 	// client identifier. nil = a hostname of its own.
 	Twin Host
+	// Lossy: LoseReply will be used. Other hosts need not have it.
+	Lossy bool
 }
 
 // Host is a machine with an NFS client of its own.

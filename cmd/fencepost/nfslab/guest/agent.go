@@ -30,25 +30,67 @@ type Answer struct {
 	Names []string
 }
 
-// runAgent makes the calls that it reads, one after the other.
-func runAgent(r io.Reader, w io.Writer) error {
-	in := json.NewDecoder(bufio.NewReader(r))
-	out := json.NewEncoder(w)
+// runAgent makes the calls that it reads from a terminal, a line each, one
+// after the other. It uses as few system calls of its own as can be.
+func runAgent(args []string) error {
+	if len(args) != 1 {
+		return fmt.Errorf("agent: %d arguments", len(args))
+	}
+	fd, err := openTerminal(args[0])
+	if err != nil {
+		return err
+	}
+	in := bufio.NewReaderSize(rawFile(fd), 64<<10)
 	for {
+		text, err := in.ReadBytes('\n')
+		if err != nil {
+			return err
+		}
 		var c Call
-		if err := in.Decode(&c); errors.Is(err, io.EOF) {
-			return nil
-		} else if err != nil {
+		if err := json.Unmarshal(text, &c); err != nil {
 			return err
 		}
 		a, err := c.do()
 		if err != nil && !errors.As(err, &a.Errno) {
 			return err
 		}
-		if err := out.Encode(a); err != nil {
+		out, err := json.Marshal(a)
+		if err != nil {
+			return err
+		}
+		if _, err := rawFile(fd).Write(append(out, '\n')); err != nil {
 			return err
 		}
 	}
+}
+
+// rawFile is a descriptor that is read and written by system calls alone.
+type rawFile int
+
+func (f rawFile) Read(b []byte) (int, error) {
+	for {
+		n, err := syscall.Read(int(f), b)
+		switch {
+		case errors.Is(err, syscall.EINTR):
+		case err != nil:
+			return 0, err
+		case n == 0:
+			return 0, io.EOF
+		default:
+			return n, nil
+		}
+	}
+}
+
+func (f rawFile) Write(b []byte) (done int, err error) {
+	for done < len(b) {
+		n, err := syscall.Write(int(f), b[done:])
+		if err != nil && !errors.Is(err, syscall.EINTR) {
+			return done, err
+		}
+		done += max(n, 0)
+	}
+	return done, nil
 }
 
 func (c Call) do() (a Answer, err error) {

@@ -8,14 +8,13 @@ import (
 )
 
 // Program is where the guest's own program is, in the guest.
-const Program = "/run/nfslab"
+const Program = "/mnt/nfslab"
 
 // The guest's roles, as first argument of Program.
 const (
 	RoleServe  = "serve"  // runs commands
 	RoleServer = "server" // starts the NFS server
 	RoleHost   = "host"   // first process of a host
-	RoleMount  = "mount"  // connects a host and mounts the export
 	RoleAgent  = "agent"  // makes system calls
 	RoleProxy  = "proxy"  // loses replies
 )
@@ -35,13 +34,11 @@ func Main(args []string) (code int, ok bool) {
 	case args[0] == RoleServer:
 		err = runServer(args[1:])
 	case args[0] == RoleHost:
-		err = runHost()
-	case args[0] == RoleMount:
-		err = runMount(args[1:])
+		err = runHost(args[1:])
 	case args[0] == RoleServe:
 		err = line.Serve(os.Stdin, os.Stdout)
 	case args[0] == RoleAgent:
-		err = runAgent(os.Stdin, os.Stdout)
+		err = runAgent(args[1:])
 	case args[0] == RoleProxy:
 		err = runProxy(args[1:])
 	default:

@@ -2,20 +2,51 @@ package guest
 
 import (
 	"fmt"
+	"io"
 	"net/netip"
 	"os"
 	"strings"
 	"syscall"
 )
 
-// runHost is the first process of a host, in namespaces of its own.
-func runHost() error {
-	if err := syscall.Mount("none", "/", "", syscall.MS_REC|syscall.MS_PRIVATE, ""); err != nil {
-		return fmt.Errorf("make the mounts private: %w", err)
+// runHost is the first process of a host, in namespaces of its own: TERMINAL
+// NAME ADDRESS VERSION PORT OPTIONS. When its input ends its network cable is
+// there. It names the host, connects it, mounts the export, and serves.
+func runHost(args []string) error {
+	if len(args) != 6 {
+		return fmt.Errorf("host: %d arguments", len(args))
 	}
-	self, err := os.ReadFile(Program)
+	if err := ownFiles(); err != nil {
+		return err
+	}
+	if err := syscall.Sethostname([]byte(args[1])); err != nil {
+		return err
+	}
+	addr, err := netip.ParseAddr(args[2])
 	if err != nil {
 		return err
+	}
+	if _, err := io.Copy(io.Discard, os.Stdin); err != nil {
+		return err
+	}
+	if err := setAddr("eth0", addr.As4()); err != nil {
+		return err
+	}
+	for _, link := range []string{"lo", "eth0"} {
+		if err := linkUp(link, true); err != nil {
+			return err
+		}
+	}
+	if err := mountExport(args[3], args[4], args[5]); err != nil {
+		return err
+	}
+	return runServe(args[0])
+}
+
+// ownFiles gives the host the directories that hosts don't share.
+func ownFiles() error {
+	if err := syscall.Mount("none", "/", "", syscall.MS_REC|syscall.MS_PRIVATE, ""); err != nil {
+		return fmt.Errorf("make the mounts private: %w", err)
 	}
 	mounts := []mounted{{"proc", "/proc", "proc", ""}, {"sysfs", "/sys", "sysfs", ""}}
 	for _, dir := range []string{"/run", "/tmp", "/var/tmp", "/var/lib/nfs", "/dev/shm"} {
@@ -29,37 +60,10 @@ func runHost() error {
 			return err
 		}
 	}
-	if err := mountAll([]mounted{{"rpc_pipefs", pipes, "rpc_pipefs", ""}}); err != nil {
-		return err
-	}
-	if err := os.WriteFile(Program, self, 0o755); err != nil {
-		return err
-	}
-	return runServe("")
+	return mountAll([]mounted{{"rpc_pipefs", pipes, "rpc_pipefs", ""}})
 }
 
-// runMount: NAME ADDRESS VERSION PORT OPTIONS. It names the host, connects it,
-// and mounts the export.
-func runMount(args []string) error {
-	if len(args) != 5 {
-		return fmt.Errorf("mount: %d arguments", len(args))
-	}
-	name, version, port, options := args[0], args[2], args[3], args[4]
-	addr, err := netip.ParseAddr(args[1])
-	if err != nil {
-		return err
-	}
-	if err := syscall.Sethostname([]byte(name)); err != nil {
-		return err
-	}
-	if err := setAddr("eth0", addr.As4()); err != nil {
-		return err
-	}
-	for _, link := range []string{"lo", "eth0"} {
-		if err := linkUp(link, true); err != nil {
-			return err
-		}
-	}
+func mountExport(version, port, options string) error {
 	kind, export := "4 ", "/"
 	if version == "3" {
 		kind, export = " ", Export

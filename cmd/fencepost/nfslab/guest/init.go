@@ -23,16 +23,17 @@ const (
 	// Ready is the first that the outside hears. What is sent before, the
 	// terminal may take for a person's typing.
 	Ready = "ready\n"
-
-	tty = "/dev/ttyS0"
 )
+
+// Terminal is the serial line with a number.
+func Terminal(number int) string { return fmt.Sprintf("/dev/ttyS%d", number) }
 
 // bootUp is process 1: it changes over to the machine's own root directory,
 // has a child serve the outside, and switches off when that has ended.
 func bootUp() error {
 	err := prepare()
 	if err == nil {
-		err = runServe(tty)
+		err = runServe(Terminal(0))
 	}
 	if err != nil {
 		fmt.Println("nfslab: init:", err)
@@ -103,28 +104,19 @@ func mountAll(mounts []mounted) error {
 	return nil
 }
 
-// runServe has a child serve the stream and buries what dies meanwhile, since
-// orphans become this process's children. The stream is this process's own
-// input and output if terminal is empty.
+// runServe has a child serve a serial line and buries what dies meanwhile,
+// since orphans become this process's children.
 func runServe(terminal string) error {
-	files := []uintptr{0, 1, 2}
-	if terminal != "" {
-		f, err := os.OpenFile(terminal, os.O_RDWR|syscall.O_NOCTTY, 0)
-		if err != nil {
-			return err
-		}
-		if err := makeRaw(int(f.Fd())); err != nil {
-			return fmt.Errorf("%s: %w", terminal, err)
-		}
-		if _, err := f.WriteString(Ready); err != nil {
-			return err
-		}
-		files = []uintptr{f.Fd(), f.Fd(), 1}
+	fd, err := openTerminal(terminal)
+	if err != nil {
+		return err
 	}
+	files := []uintptr{uintptr(fd), uintptr(fd), 2}
 	child, err := syscall.ForkExec(Program, []string{Program, RoleServe}, &syscall.ProcAttr{Env: environment(), Files: files, Dir: "/"})
 	if err != nil {
 		return fmt.Errorf("start %s: %w", Program, err)
 	}
+	_ = syscall.Close(fd)
 	for {
 		var status syscall.WaitStatus
 		pid, err := syscall.Wait4(-1, &status, 0, nil)
@@ -148,6 +140,25 @@ func environment() []string {
 		}
 	}
 	return env
+}
+
+// openTerminal opens a serial line for bytes as they are, and says so.
+func openTerminal(name string) (fd int, err error) {
+	fd, err = syscall.Open(name, syscall.O_RDWR|syscall.O_NOCTTY|syscall.O_CLOEXEC, 0)
+	if err != nil {
+		return -1, fmt.Errorf("%s: %w", name, err)
+	}
+	if err := makeRaw(fd); err != nil {
+		return -1, fmt.Errorf("%s: %w", name, err)
+	}
+	// What came before was for another process, or garbled.
+	if err := unix.IoctlSetInt(fd, unix.TCFLSH, unix.TCIFLUSH); err != nil {
+		return -1, fmt.Errorf("%s: %w", name, err)
+	}
+	if _, err := syscall.Write(fd, []byte(Ready)); err != nil {
+		return -1, fmt.Errorf("%s: %w", name, err)
+	}
+	return fd, nil
 }
 
 func makeRaw(fd int) error {
