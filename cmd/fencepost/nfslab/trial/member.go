@@ -34,8 +34,8 @@ cut -c1-36 /proc/sys/kernel/random/uuid >/run/identity/boot
 mount --bind /run/identity/boot /proc/sys/kernel/random/boot_id`
 
 // add adds a host that isn't enrolled.
-func (s *Site) add(ctx context.Context, name string) (*Member, error) {
-	h, err := s.lab.AddHost(ctx, s.hostConfig(name))
+func (s *Site) add(ctx context.Context, name string, lossy bool) (*Member, error) {
+	h, err := s.lab.AddHost(ctx, s.hostConfig(name, lossy))
 	if err != nil {
 		return nil, err
 	}
@@ -66,8 +66,22 @@ func (m *Member) serve() *line.Cmd {
 // while a watcher holds its lock, a server's grace, and a slow machine.
 const startTime = 2 * time.Minute
 
-// Start starts the daemon and waits until it is ready.
+// Start starts the daemon and waits until it is ready. One that ends with 1 or 6
+// is started again, as a service manager does: on a machine that stands still
+// for longer than the server's lease, a lock may be lost before it was of use.
 func (m *Member) Start(ctx context.Context) error {
+	end := time.Now().Add(startTime)
+	for {
+		err := m.startOnce(ctx)
+		var exit *line.ExitError
+		if !errors.As(err, &exit) || exit.Exit.Code != 1 && exit.Exit.Code != 6 || time.Now().After(end) {
+			return err
+		}
+		m.site.say("  started again: %v", err)
+	}
+}
+
+func (m *Member) startOnce(ctx context.Context) error {
 	m.daemon = m.serve()
 	m.ready = &readyLine{ready: make(chan struct{})}
 	m.daemon.Stdout, m.daemon.Stderr = m.ready, m.ready

@@ -21,7 +21,7 @@ const exitRefused = 7
 // refused starts a daemon on a host that must not take part, and wants it to be
 // refused and recorded.
 func (t *Trial) refused(ctx context.Context, what, name string) error {
-	m, err := t.site.add(ctx, name)
+	m, err := t.site.add(ctx, name, false)
 	if err != nil {
 		return err
 	}
@@ -38,7 +38,7 @@ func (t *Trial) refused(ctx context.Context, what, name string) error {
 		return err
 	}
 	i := slices.IndexFunc(names, func(n string) bool {
-		return strings.HasPrefix(n, "refused~"+name+"~"+fmt.Sprintf("%032x", []byte(m.Addr)))
+		return strings.HasPrefix(n, "refused~"+m.Name+"~"+fmt.Sprintf("%032x", []byte(m.Addr)))
 	})
 	if i < 0 {
 		return violation("%s: refused, and not recorded: intruders/ has %q", what, names)
@@ -51,11 +51,11 @@ func (t *Trial) refused(ctx context.Context, what, name string) error {
 // would that knows nothing of fencepost, and wants each to be named. Then they
 // are recovered.
 func (t *Trial) steal(ctx context.Context, n int) error {
-	thief, err := nfslab.StartAgent(t.site.Office.Client)
+	thief, err := t.lab.StartAgent(t.site.Office.Client)
 	if err != nil {
 		return err
 	}
-	defer func() { _ = thief.CloseInput() }()
+	defer func() { _ = thief.Signal(syscall.SIGKILL) }()
 	taken := map[string]string{}
 	began := time.Now()
 	for _, dir := range []string{"xml", "json"} {

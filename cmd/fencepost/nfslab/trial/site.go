@@ -11,6 +11,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -44,6 +45,7 @@ type SiteConfig struct {
 	Name   string
 	Binary string // the program, on this machine, static
 	Hosts  []string
+	Lossy  []string          // of them, those that can lose replies
 	Mount  nfslab.HostConfig // of all hosts
 	Office *nfslab.Host      // nil = one of its own
 	Lease  time.Duration     // the instances'
@@ -64,14 +66,14 @@ func NewSite(ctx context.Context, l *nfslab.Lab, c SiteConfig) (*Site, error) {
 	s := &Site{Name: c.Name, Office: c.Office, lab: l, mount: c.Mount, say: c.Say, lease: c.Lease}
 	s.binary = s.inside("fencepost")
 	var err error
-	if s.server, err = nfslab.StartAgent(l.Server); err != nil {
+	if s.server, err = l.StartAgent(l.Server); err != nil {
 		return nil, err
 	}
 	if err := s.install(ctx, c); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
 	if s.Office == nil {
-		if s.Office, err = l.AddHost(ctx, s.hostConfig("office")); err != nil {
+		if s.Office, err = l.AddHost(ctx, s.hostConfig("office", false)); err != nil {
 			return nil, errors.Join(err, s.Close())
 		}
 	}
@@ -79,9 +81,9 @@ func NewSite(ctx context.Context, l *nfslab.Lab, c SiteConfig) (*Site, error) {
 		return nil, errors.Join(err, s.Close())
 	}
 	for _, name := range c.Hosts {
-		m, err := s.add(ctx, name)
+		m, err := s.add(ctx, name, slices.Contains(c.Lossy, name))
 		if err == nil {
-			_, err = s.Command(ctx, "enroll", name)
+			_, err = s.Command(ctx, "enroll", m.Name)
 		}
 		if err != nil {
 			return nil, errors.Join(err, s.Close())
@@ -91,9 +93,15 @@ func NewSite(ctx context.Context, l *nfslab.Lab, c SiteConfig) (*Site, error) {
 	return s, nil
 }
 
-func (s *Site) hostConfig(name string) nfslab.HostConfig {
+// hostname is a host's name: two of one name in a laboratory, of two sites,
+// would be twins to the server.
+func (s *Site) hostname(name string) string {
+	return name + "-" + strings.ToLower(strings.ReplaceAll(s.Name, ".", ""))
+}
+
+func (s *Site) hostConfig(name string, lossy bool) nfslab.HostConfig {
 	c := s.mount
-	c.Name = name
+	c.Name, c.Lossy = s.hostname(name), lossy
 	return c
 }
 
@@ -295,5 +303,5 @@ func (s *Site) Close() (err error) {
 	if s.Office != nil {
 		err = errors.Join(err, s.Office.Close())
 	}
-	return errors.Join(err, s.server.CloseInput())
+	return errors.Join(err, s.server.Signal(syscall.SIGKILL))
 }

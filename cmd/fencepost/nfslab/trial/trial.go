@@ -98,8 +98,8 @@ func Run(ctx context.Context, l *nfslab.Lab, c Config) (t *Trial, err error) {
 	t = &Trial{Name: c.Name, lab: l, say: c.Say, patience: 5 * time.Minute}
 	began := time.Now()
 	defer func() { t.Time = time.Since(began) }()
-	t.site, err = NewSite(ctx, l, SiteConfig{Name: c.Name, Binary: c.Binary, Hosts: []string{"a", "b", "c"}, Mount: c.Mount,
-		Lease: c.Form.Lease, Say: c.Say})
+	t.site, err = NewSite(ctx, l, SiteConfig{Name: c.Name, Binary: c.Binary, Hosts: []string{"a", "b", "c"},
+		Lossy: []string{"a", "b"}, Mount: c.Mount, Lease: c.Form.Lease, Say: c.Say})
 	if err != nil {
 		return t, fmt.Errorf("set up: %w", err)
 	}

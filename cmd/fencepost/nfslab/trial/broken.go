@@ -1,0 +1,241 @@
+package trial
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"fencepost/cmd/fencepost/nfslab"
+)
+
+// Broken are the deliberately broken builds, and the schedule that catches each.
+func Broken() []BrokenBuild {
+	return []BrokenBuild{
+		{"move-directory", "fence by moving the directory of claims", LateClaim, false},
+		{"enoent-is-lost", "a rename that says ENOENT wasn't done", LostClaim, true},
+		{"eexist-is-taken", "a link that says EEXIST is somebody else's", LostGate, true},
+	}
+}
+
+// BrokenBuild is the program with a mistake on purpose.
+type BrokenBuild struct {
+	Name     string // of the patch
+	What     string
+	Play     Schedule
+	Restarts bool // the schedule restarts the server
+}
+
+// Catch plays a broken build's schedule with it and with the program as it is,
+// at the same time. The first must break a promise; it returns which. The
+// second must not.
+func (b BrokenBuild) Catch(ctx context.Context, l *nfslab.Lab, good, dir string, say func(string, ...any)) (caught string, err error) {
+	bad := filepath.Join(dir, "fencepost-"+b.Name)
+	if err := BuildBroken(ctx, b.Name, bad); err != nil {
+		return "", err
+	}
+	restart := l.RestartServer
+	if b.Restarts {
+		restart = shared(ctx, 2, restart)
+	}
+	well, ill := make(chan error, 1), make(chan error, 1)
+	play := func(to chan<- error, name, binary string) {
+		to <- Provoke(ctx, l, SiteConfig{Name: name, Binary: binary, Say: say}, restart, b.Play)
+	}
+	go play(well, b.Name+"-good", good)
+	go play(ill, b.Name+"-bad", bad)
+	if err := <-well; err != nil {
+		return "", fmt.Errorf("%s: the program as it is: %w", b.Name, err)
+	}
+	err = <-ill
+	var v *Violation
+	if errors.As(err, &v) {
+		return v.What, nil
+	}
+	if err == nil {
+		err = errors.New("NOT CAUGHT")
+	}
+	return "", fmt.Errorf("%s (%s): %w", b.Name, b.What, err)
+}
+
+// shared is f done once for all of n that call, when the last of them does.
+func shared(ctx context.Context, n int, f func() error) func() error {
+	var mu sync.Mutex
+	var err error
+	done := make(chan struct{})
+	return func() error {
+		mu.Lock()
+		n--
+		if n == 0 {
+			err = f()
+			close(done)
+		}
+		mu.Unlock()
+		select {
+		case <-done:
+			return err
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(2 * takeTime):
+			return errors.New("the others didn't get to the server's restart")
+		}
+	}
+}
+
+// Schedule provokes one order of events on a site of two hosts, a and b, of
+// which only a translates. It returns nil if nothing can be held against the
+// program, and a *Violation otherwise.
+type Schedule func(ctx context.Context, s *Site, restart func() error) error
+
+// endTime is how long a schedule's job may take, once nothing is in its way.
+const endTime = time.Minute
+
+// Provoke builds a site and plays a schedule with a program.
+func Provoke(ctx context.Context, l *nfslab.Lab, c SiteConfig, restart func() error, play Schedule) (err error) {
+	c.Hosts, c.Lossy = []string{"a", "b"}, []string{"a", "b"}
+	if c.Lease == 0 {
+		c.Lease = 5 * time.Second
+	}
+	s, err := NewSite(ctx, l, c)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.Close()) }()
+	s.Hosts[1].args = []string{"--stages", "ingest,submit"}
+	for _, m := range s.Hosts {
+		if err := m.Start(ctx); err != nil {
+			return err
+		}
+	}
+	return play(ctx, s, restart)
+}
+
+// LateClaim: host a's claim of a job is on its way to the server when a is cut
+// off. Host b fences a. Then the claim reaches the server, and a is dead. The
+// claim must fail, so that the job is still where everybody finds it.
+func LateClaim(ctx context.Context, s *Site, _ func() error) error {
+	a, b := s.Hosts[0], s.Hosts[1]
+	epoch, err := s.epoch(a.Name)
+	if err != nil {
+		return err
+	}
+	ids, err := s.sendHeld(ctx, a, b, "rename", a.HoldCall)
+	if err != nil {
+		return err
+	}
+	if err := a.daemon.Signal(syscall.SIGSTOP); err != nil {
+		return err
+	}
+	if _, err := s.takenOver(ctx, a.Name, epoch); err != nil {
+		return err
+	}
+	if there, err := s.has("xml/" + ids[0] + ".xml"); err != nil || !there {
+		return fmt.Errorf("the call that is held back isn't the claim: xml/%s.xml there: %t, %w", ids[0], there, err)
+	}
+	if err := a.Join(); err != nil {
+		return err
+	}
+	// It lands, or fails; the client has to make its peace with the server first.
+	_ = await(ctx, nfslab.Lease, "the claim lands", func() (bool, error) {
+		there, err := s.has("xml/" + ids[0] + ".xml")
+		return !there, err
+	})
+	if err := a.daemon.Signal(syscall.SIGKILL); err != nil {
+		return err
+	}
+	<-a.daemon.Ended()
+	if err := a.Start(ctx); err != nil {
+		return err
+	}
+	return s.ends(ctx, ids)
+}
+
+// LostClaim: the reply to host a's claim is lost, and the server, restarted,
+// has forgotten that it gave one. It answers ENOENT to a claim that was made.
+func LostClaim(ctx context.Context, s *Site, restart func() error) error {
+	a, b := s.Hosts[0], s.Hosts[1]
+	ids, err := s.sendHeld(ctx, a, b, "rename", a.LoseReply)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(restart(), a.Join()); err != nil {
+		return err
+	}
+	return s.ends(ctx, ids)
+}
+
+// LostGate: the same with the link that lets a job in. It answers EEXIST.
+func LostGate(ctx context.Context, s *Site, restart func() error) error {
+	b := s.Hosts[1]
+	type sent struct {
+		ids []string
+		err error
+	}
+	if err := b.LoseReply("link"); err != nil {
+		return err
+	}
+	jobs := make(chan sent, 1)
+	go func() {
+		ids, err := s.send(ctx, 1, 2*time.Minute, b)
+		jobs <- sent{ids, err}
+	}()
+	lctx, cancel := context.WithTimeout(ctx, endTime)
+	defer cancel()
+	if err := b.Lost(lctx); err != nil {
+		return err
+	}
+	if err := errors.Join(restart(), b.Join()); err != nil {
+		return err
+	}
+	got := <-jobs
+	if got.err != nil {
+		return got.err
+	}
+	return s.ends(ctx, got.ids)
+}
+
+// sendHeld sends a job to host b, so that host a's next call of an operation is
+// its claim, and waits until that has met with what was ordered.
+func (s *Site) sendHeld(ctx context.Context, a, b *Member, op string, order func(string) error) ([]string, error) {
+	// What a host does at its start is over when it has looked at its cluster.
+	time.Sleep(2 * time.Second)
+	if err := order(op); err != nil {
+		return nil, err
+	}
+	ids, err := s.send(ctx, 1, 2*time.Minute, b)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, endTime)
+	defer cancel()
+	return ids, a.Lost(ctx)
+}
+
+// ends wants the jobs to be done, each once, and in the balance.
+func (s *Site) ends(ctx context.Context, ids []string) error {
+	var p Places
+	err := await(ctx, endTime, "the job is done", func() (_ bool, err error) {
+		p, err = s.places(ctx)
+		return p.Done == len(ids), err
+	})
+	out, aerr := s.Command(ctx, "audit", "--json", "--wait", "1s")
+	if err != nil || aerr != nil {
+		return violation("%v; accepted %q, on the way %q, aside %q; audit: %v: %s", err, p.Accepted, p.OnTheWay, p.Aside, aerr, oneLine(out))
+	}
+	if !slices.Equal(p.Accepted, ids) {
+		return violation("accepted %q, sent %q", p.Accepted, ids)
+	}
+	log, err := s.cluster(ctx)
+	if err != nil {
+		return err
+	}
+	if v := Judge(log, ids); len(v.Wrong) > 0 {
+		return violation("%s", strings.Join(v.Wrong, "\n"))
+	}
+	return nil
+}
