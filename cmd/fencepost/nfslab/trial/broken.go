@@ -99,7 +99,7 @@ const endTime = time.Minute
 func Provoke(ctx context.Context, l *nfslab.Lab, c SiteConfig, restart func() error, play Schedule) (err error) {
 	c.Hosts, c.Lossy = []string{"a", "b"}, []string{"a", "b"}
 	if c.Lease == 0 {
-		c.Lease = 5 * time.Second
+		c.Lease = 10 * time.Second
 	}
 	s, err := NewSite(ctx, l, c)
 	if err != nil {
