@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -14,6 +15,7 @@ import (
 
 	"fencepost/cmd/fencepost/nfslab"
 	"fencepost/cmd/fencepost/nfslab/guest"
+	"fencepost/cmd/fencepost/nfslab/line"
 	"fencepost/spool/vfs/nfsfacts"
 )
 
@@ -38,6 +40,7 @@ func lab(ctx context.Context, args []string, out io.Writer) (good bool, err erro
 	versions := flags.String("versions", "4.2", "versions of NFS, with commas")
 	options := flags.String("options", "", "more mount options")
 	only := flags.String("run", "", "regular expression: which experiments")
+	suite := flags.Bool("conformance", true, "run the suite of package vfs on the mount, too")
 	verbose := flags.Bool("v", false, "show what the kernel says")
 	_ = flags.Parse(args)
 	want, err := regexp.Compile(*only)
@@ -73,8 +76,35 @@ func lab(ctx context.Context, args []string, out io.Writer) (good bool, err erro
 		if err != nil {
 			return false, err
 		}
+		if *suite {
+			ok, err := conformance(ctx, l, nfslab.HostConfig{Version: v, Options: *options}, out)
+			if err != nil {
+				return false, err
+			}
+			good = good && ok
+		}
 	}
 	return good, nil
+}
+
+func conformance(ctx context.Context, l *nfslab.Lab, c nfslab.HostConfig, out io.Writer) (good bool, err error) {
+	h, err := l.AddHost(ctx, c)
+	if err != nil {
+		return false, err
+	}
+	defer h.Close()
+	began := time.Now()
+	said, err := l.Conformance(ctx, h)
+	var exit *line.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		return false, err
+	}
+	fmt.Fprintf(out, "%-20s %5.1f s  %d passed, %d failed, %d skipped\n", "conformance", time.Since(began).Seconds(),
+		strings.Count(said, "    --- PASS"), strings.Count(said, "    --- FAIL"), strings.Count(said, "    --- SKIP"))
+	if err != nil {
+		fmt.Fprintln(out, said)
+	}
+	return err == nil, nil
 }
 
 func show(out io.Writer, r nfsfacts.Result, took time.Duration) {

@@ -27,7 +27,9 @@ const startTime = time.Minute
 
 // StartAgent starts an agent where c's commands run.
 func (l *Lab) StartAgent(c *line.Client) (*Agent, error) {
-	s, err := l.lines.take()
+	ctx, cancel := context.WithTimeout(context.Background(), startTime)
+	defer cancel()
+	s, err := l.lines.take(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -37,8 +39,6 @@ func (l *Lab) StartAgent(c *line.Client) (*Agent, error) {
 		l.lines.put(s)
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), startTime)
-	defer cancel()
 	ctx, ended := context.WithCancelCause(ctx)
 	defer ended(nil)
 	a := &Agent{Cmd: cmd, line: s}

@@ -140,7 +140,7 @@ func (l *Lab) start(ctx context.Context, c Config) error {
 	if err := l.startKernel(c, ram, disk); err != nil {
 		return errors.Join(err, lines.close())
 	}
-	first, err := lines.take()
+	first, err := lines.take(ctx)
 	if err != nil {
 		return err
 	}

@@ -76,13 +76,10 @@ func (h *Host) start(ctx context.Context, c HostConfig) error {
 		}
 		port = h.proxyPort()
 	}
-	s, err := h.lab.lines.take() // it isn't given back
-	if err != nil {
-		return err
-	}
-	var said lockedBuffer
-	h.init = h.lab.Server.Command(guest.Program, guest.RoleHost, s.terminal(), h.Name, h.Addr, c.Version, fmt.Sprint(port), c.Options)
-	h.init.Namespaces, h.init.Input, h.init.Stdout, h.init.Stderr = true, true, &said, &said
+	said := &lockedBuffer{}
+	h.init = h.lab.Server.Command(guest.Program, guest.RoleHost, h.Name, h.Addr, c.Version, fmt.Sprint(port), c.Options)
+	r, w := io.Pipe()
+	h.init.Namespaces, h.init.Input, h.init.Stdout, h.init.Stderr = true, true, w, said
 	if err := h.init.Start(); err != nil {
 		return err
 	}
@@ -91,19 +88,15 @@ func (h *Host) start(ctx context.Context, c HostConfig) error {
 	if _, err := link.Output(ctx); err != nil {
 		return err
 	}
-	if err := h.init.CloseInput(); err != nil { // its cable is there
+	if _, err := io.WriteString(h.init, "\n"); err != nil { // its cable is there
 		return err
 	}
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	go func() {
-		<-h.init.Ended()
-		cancel(fmt.Errorf("its first process ended: %w: %s", h.init.Wait(), &said))
-	}()
-	if err := s.await(ctx); err != nil {
-		return err
+	stop := context.AfterFunc(ctx, func() { _ = r.CloseWithError(context.Cause(ctx)) })
+	defer stop()
+	if _, err := io.ReadFull(r, make([]byte, len(guest.Ready))); err != nil {
+		return fmt.Errorf("%w: %s", err, said)
 	}
-	h.Client = line.NewClient(s.r, s.w)
+	h.Client = line.NewClient(r, h.init)
 	return nil
 }
 
@@ -225,4 +218,20 @@ func (l *Lab) RestartServer() error {
 		}
 	}
 	return nil
+}
+
+// filler takes the space that FillDisk takes away.
+const filler = guest.Export + "/.filler"
+
+// FillDisk has the server run out of space: what needs a new block fails.
+// FreeDisk ends that.
+func (l *Lab) FillDisk() error {
+	_, err := l.agent.Call(guest.Call{Op: "fill", Name: filler})
+	return err
+}
+
+// FreeDisk ends FillDisk.
+func (l *Lab) FreeDisk() error {
+	_, err := l.agent.Call(guest.Call{Op: "remove", Name: filler})
+	return err
 }

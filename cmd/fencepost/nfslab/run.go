@@ -3,6 +3,7 @@ package nfslab
 import (
 	"context"
 	"fmt"
+	"path/filepath"
 	"sync"
 	"time"
 
@@ -83,4 +84,18 @@ func (l *Lab) RunFacts(ctx context.Context, r Run) error {
 		return fmt.Errorf("broken off: %w", context.Cause(ctx))
 	}
 	return nil
+}
+
+// Conformance runs the suite of package vfs on a host's mount, and returns what
+// it said.
+func (l *Lab) Conformance(ctx context.Context, h *Host) (string, error) {
+	const program = "vfs.test"
+	if err := BuildTest(ctx, filepath.Join(l.Share(), program), "fencepost/spool/vfs"); err != nil {
+		return "", err
+	}
+	suite := h.Command(Shared+"/"+program, "-test.v", "-test.run", "^TestOSMount$", "-test.timeout", "10m")
+	suite.Env = []string{"FENCEPOST_TEST_MOUNT=" + Mount}
+	suite.Dir = "/tmp"
+	out, err := suite.Output(ctx)
+	return string(out), err
 }

@@ -7,16 +7,10 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"sync"
 	"time"
 
 	"fencepost/cmd/fencepost/nfslab/guest"
 )
-
-// serialLines is how many serial lines a guest has: one for the server's
-// commands, one for each host's, one for each agent. The kernel has 64, and a
-// command line of limited length.
-const serialLines = 60
 
 // serial is a serial line: a terminal in the guest, pipes here. One
 // process at a time has it open there.
@@ -33,14 +27,13 @@ func (s *serial) terminal() string { return guest.Terminal(s.number) }
 // serials are a guest's lines.
 type serials struct {
 	all   []*serial
-	mu    sync.Mutex
-	free  []*serial  // guarded by mu
+	free  chan *serial
 	files []*os.File // the guest's ends, until it has started
 }
 
 func newSerials() (*serials, error) {
-	s := &serials{}
-	for i := range serialLines {
+	s := &serials{free: make(chan *serial, guest.Terminals)}
+	for i := range guest.Terminals {
 		inR, inW, err := os.Pipe()
 		if err != nil {
 			return nil, errors.Join(err, s.close())
@@ -51,8 +44,8 @@ func newSerials() (*serials, error) {
 		}
 		s.files = append(s.files, inR, outW)
 		s.all = append(s.all, &serial{number: i, r: bufio.NewReaderSize(outR, 64<<10), w: inW, out: outR})
+		s.free <- s.all[i]
 	}
-	s.free = s.all
 	return s, nil
 }
 
@@ -80,23 +73,18 @@ func (s *serials) close() (err error) {
 	return err
 }
 
-func (s *serials) take() (*serial, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if len(s.free) == 0 {
-		return nil, fmt.Errorf("more than %d hosts and agents at once", serialLines)
+// take waits for a line that nobody uses.
+func (s *serials) take(ctx context.Context) (*serial, error) {
+	select {
+	case l := <-s.free:
+		return l, nil
+	case <-ctx.Done():
+		return nil, fmt.Errorf("%d agents at once: %w", guest.Terminals-1, context.Cause(ctx))
 	}
-	l := s.free[0]
-	s.free = s.free[1:]
-	return l, nil
 }
 
-// put gives a line back when nobody in the guest has it open any more.
-func (s *serials) put(l *serial) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.free = append(s.free, l)
-}
+// put gives a line back when its process has ended.
+func (s *serials) put(l *serial) { s.free <- l }
 
 // await reads until the process that has the line open says that it is ready.
 // What an earlier one left unread is thrown away.

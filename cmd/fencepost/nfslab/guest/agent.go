@@ -133,6 +133,8 @@ func (c Call) do() (a Answer, err error) {
 		err = unix.Unlink(c.Name)
 	case "link up", "link down":
 		err = linkUp(c.Name, c.Op == "link up")
+	case "fill":
+		err = fill(c.Name)
 	default:
 		err = fmt.Errorf("unknown call %q", c.Op)
 	}
@@ -157,4 +159,26 @@ func list(dir string) (names []string, err error) {
 		}
 		_, _, names = unix.ParseDirent(buf[:n], -1, names)
 	}
+}
+
+// fill makes a file that takes what space there is left.
+func fill(name string) error {
+	fd, err := unix.Open(name, unix.O_RDWR|unix.O_CREAT|unix.O_CLOEXEC, 0o600)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	const block = 4 << 10
+	at := int64(0)
+	for size := int64(1 << 30); size >= block; {
+		switch err := unix.Fallocate(fd, 0, at, size); {
+		case err == nil:
+			at += size
+		case errors.Is(err, unix.ENOSPC):
+			size /= 2
+		default:
+			return err
+		}
+	}
+	return unix.Fsync(fd)
 }

@@ -9,24 +9,25 @@ import (
 	"syscall"
 )
 
-// runHost is the first process of a host, in namespaces of its own: TERMINAL
-// NAME ADDRESS VERSION PORT OPTIONS. When its input ends its network cable is
-// there. It names the host, connects it, mounts the export, and serves.
+// runHost is the first process of a host, in namespaces of its own: NAME
+// ADDRESS VERSION PORT OPTIONS. The first byte of its input says that its
+// network cable is there. It names the host, connects it, mounts the export,
+// says that it is ready, and serves the stream.
 func runHost(args []string) error {
-	if len(args) != 6 {
+	if len(args) != 5 {
 		return fmt.Errorf("host: %d arguments", len(args))
 	}
 	if err := ownFiles(); err != nil {
 		return err
 	}
-	if err := syscall.Sethostname([]byte(args[1])); err != nil {
+	if err := syscall.Sethostname([]byte(args[0])); err != nil {
 		return err
 	}
-	addr, err := netip.ParseAddr(args[2])
+	addr, err := netip.ParseAddr(args[1])
 	if err != nil {
 		return err
 	}
-	if _, err := io.Copy(io.Discard, os.Stdin); err != nil {
+	if _, err := io.ReadFull(os.Stdin, make([]byte, 1)); err != nil {
 		return err
 	}
 	if err := setAddr("eth0", addr.As4()); err != nil {
@@ -37,10 +38,13 @@ func runHost(args []string) error {
 			return err
 		}
 	}
-	if err := mountExport(args[3], args[4], args[5]); err != nil {
+	if err := mountExport(args[2], args[3], args[4]); err != nil {
 		return err
 	}
-	return runServe(args[0])
+	if _, err := os.Stdout.WriteString(Ready); err != nil {
+		return err
+	}
+	return runServe(0, 1)
 }
 
 // ownFiles gives the host the directories that hosts don't share.

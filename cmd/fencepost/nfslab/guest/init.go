@@ -25,7 +25,11 @@ const (
 	Ready = "ready\n"
 )
 
-// Terminal is the serial line with a number.
+// Terminals is how many serial lines a guest has: one for commands, and one for
+// each agent. Each takes two of the kernel's 64 interrupts.
+const Terminals = 20
+
+// Terminal is the serial line with a number, from 0.
 func Terminal(number int) string { return fmt.Sprintf("/dev/ttyS%d", number) }
 
 // bootUp is process 1: it changes over to the machine's own root directory,
@@ -33,13 +37,31 @@ func Terminal(number int) string { return fmt.Sprintf("/dev/ttyS%d", number) }
 func bootUp() error {
 	err := prepare()
 	if err == nil {
-		err = runServe(Terminal(0))
+		err = holdTerminals()
+	}
+	if err == nil {
+		err = serveTerminal(Terminal(0))
 	}
 	if err != nil {
 		fmt.Println("nfslab: init:", err)
 		time.Sleep(100 * time.Millisecond) // the console is slow
 	}
 	return syscall.Reboot(syscall.LINUX_REBOOT_CMD_POWER_OFF)
+}
+
+// holdTerminals opens all serial lines and keeps them open: the kernel closes
+// its end for good when a line's last user has closed it.
+func holdTerminals() error {
+	for i := range Terminals {
+		fd, err := syscall.Open(Terminal(i), syscall.O_RDWR|syscall.O_NOCTTY|syscall.O_CLOEXEC, 0)
+		if err != nil {
+			return fmt.Errorf("%s: %w", Terminal(i), err)
+		}
+		if err := makeRaw(fd); err != nil {
+			return fmt.Errorf("%s: %w", Terminal(i), err)
+		}
+	}
+	return nil
 }
 
 type mounted struct{ what, where, kind, options string }
@@ -104,19 +126,21 @@ func mountAll(mounts []mounted) error {
 	return nil
 }
 
-// runServe has a child serve a serial line and buries what dies meanwhile,
-// since orphans become this process's children.
-func runServe(terminal string) error {
-	fd, err := openTerminal(terminal)
+func serveTerminal(name string) error {
+	fd, err := openTerminal(name)
 	if err != nil {
 		return err
 	}
-	files := []uintptr{uintptr(fd), uintptr(fd), 2}
-	child, err := syscall.ForkExec(Program, []string{Program, RoleServe}, &syscall.ProcAttr{Env: environment(), Files: files, Dir: "/"})
+	return runServe(uintptr(fd), uintptr(fd))
+}
+
+// runServe has a child serve a stream and buries what dies meanwhile, since
+// orphans become this process's children.
+func runServe(in, out uintptr) error {
+	child, err := syscall.ForkExec(Program, []string{Program, RoleServe}, &syscall.ProcAttr{Env: environment(), Files: []uintptr{in, out, 2}, Dir: "/"})
 	if err != nil {
 		return fmt.Errorf("start %s: %w", Program, err)
 	}
-	_ = syscall.Close(fd)
 	for {
 		var status syscall.WaitStatus
 		pid, err := syscall.Wait4(-1, &status, 0, nil)
