@@ -140,11 +140,11 @@ func LateClaim(ctx context.Context, s *Site, _ func() error) error {
 	if err := a.Join(); err != nil {
 		return err
 	}
-	// It lands, or fails; the client has to make its peace with the server first.
-	_ = await(ctx, nfslab.Lease, "the claim lands", func() (bool, error) {
-		there, err := s.has("xml/" + ids[0] + ".xml")
-		return !there, err
-	})
+	// It lands, or fails, once the client has made its peace with the server.
+	// Killed before, it might never be sent.
+	if err := a.outOfKernel(ctx); err != nil {
+		return err
+	}
 	if err := a.daemon.Signal(syscall.SIGKILL); err != nil {
 		return err
 	}
@@ -153,6 +153,24 @@ func LateClaim(ctx context.Context, s *Site, _ func() error) error {
 		return err
 	}
 	return s.ends(ctx, ids)
+}
+
+// outOfKernel waits until no thread of a stopped daemon waits for the server.
+func (m *Member) outOfKernel(ctx context.Context) error {
+	return await(ctx, takeTime, "the call that was held back has ended", func() (bool, error) {
+		out, err := m.Command("sh", "-c", fmt.Sprintf("cat /proc/%d/task/*/stat", m.daemon.Pid())).Output(ctx)
+		if err != nil {
+			return false, err
+		}
+		for line := range strings.Lines(string(out)) {
+			// proc(5): the state comes after the name in parentheses; a thread that
+			// waits in the kernel for a server is in D, one that is stopped in T.
+			if _, state, _ := strings.Cut(line, ") "); !strings.HasPrefix(state, "T") {
+				return false, nil
+			}
+		}
+		return true, nil
+	})
 }
 
 // LostClaim: the reply to host a's claim is lost, and the server, restarted,
