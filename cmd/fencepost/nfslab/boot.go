@@ -58,9 +58,13 @@ type Config struct {
 	Memory int
 }
 
-// Lease is the server's lease time, and the length of its grace: the shortest
-// that its kernel allows.
-const Lease = 10 * time.Second
+// Lease is the server's lease time: the shortest that its kernel allows. Grace
+// is how long it waits for lost clients after a restart; it ends sooner when
+// all have come back, so a longer one costs nothing and leaves time to look.
+const (
+	Lease = 10 * time.Second
+	Grace = 20 * time.Second
+)
 
 // diskSize is that of the exported file system, in bytes.
 const diskSize = 512 << 20
@@ -94,7 +98,7 @@ func Boot(ctx context.Context, c Config) (_ *Lab, err error) {
 	if err := l.start(ctx, c); err != nil {
 		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
-	server := l.Server.Command(guest.Program, guest.RoleServer, fmt.Sprint(int(Lease.Seconds())))
+	server := l.Server.Command(guest.Program, guest.RoleServer, fmt.Sprint(int(Lease.Seconds())), fmt.Sprint(int(Grace.Seconds())))
 	_, err = server.Output(ctx)
 	if err == nil {
 		l.agent, err = l.StartAgent(l.Server)

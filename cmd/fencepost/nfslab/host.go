@@ -55,7 +55,7 @@ func (l *Lab) AddHost(ctx context.Context, c HostConfig) (*Host, error) {
 	if h.number > 99 {
 		return nil, errors.New("more than 99 hosts")
 	}
-	h.Addr = fmt.Sprintf("10.9.0.%d", 10+h.number)
+	h.Addr = guest.HostAddr(h.number)
 	if h.Name == "" {
 		h.Name = fmt.Sprintf("host%d", h.number)
 	}

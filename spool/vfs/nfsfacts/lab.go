@@ -9,7 +9,8 @@ import "time"
 type Lab interface {
 	// Version is the mounts' version of NFS: "4.2", "4.1", "4.0" or "3".
 	Version() string
-	// Lease is the server's lease time; its grace time is about as long.
+	// Lease is the server's lease time; its grace time is as long or twice
+	// that.
 	Lease() time.Duration
 
 	// Host is the i-th host, from 0. There are two or more.

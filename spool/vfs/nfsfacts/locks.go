@@ -29,14 +29,13 @@ func locks() []Experiment {
 			Want: []Answer{
 				{What: "host 2's flock at once", Is: "EAGAIN"},
 				{What: "host 2's flock after the lease", Is: "ok", On: map[string]string{"3": "EAGAIN"}},
-				{What: "host 1's write", Is: "ok"},
-				{What: "its fsync", Is: "EIO", On: map[string]string{"3": "ok"}},
+				{What: "host 1's write and fsync", Is: "EIO", On: map[string]string{"3": "ok"}},
 				{What: "its rename", Is: "ok"},
 				{What: "its link", Is: "ok"},
 				{What: "its flock again", Is: "EAGAIN", On: map[string]string{"3": "ok"}},
 				{What: "its flock again, host 2 gave it back", Is: "ok"},
-				{What: "fsync through it", Is: "EIO", On: map[string]string{"3": "ok"}},
-				{What: "fsync through another descriptor", Is: "ok"},
+				{What: "write and fsync through it", Is: "EIO", On: map[string]string{"3": "ok"}},
+				{What: "write and fsync through another descriptor", Is: "ok"},
 			},
 			run: lockLost,
 		},
@@ -44,7 +43,7 @@ func locks() []Experiment {
 			Name: "lock-kept", Only: v4(), Did: "host 1 holds a flock and is cut off for longer than the server's lease; nobody asks for the lock",
 			So: "a lock that nobody wanted may survive",
 			Want: []Answer{
-				{What: "host 1's fsync", Is: "ok"},
+				{What: "host 1's write and fsync", Is: "ok"},
 				{What: "host 2's flock", Is: "EAGAIN"},
 			},
 			run: lockKept,
@@ -67,7 +66,7 @@ func locks() []Experiment {
 			So: "silence and a held lock are possible: watch the heartbeat too",
 			Want: []Answer{
 				{What: "host 2's flock", Is: "EAGAIN"},
-				{What: "host 1's fsync after it goes on", Is: "ok"},
+				{What: "host 1's write and fsync after it goes on", Is: "ok"},
 			},
 			run: stoppedHolder,
 		},
@@ -76,7 +75,7 @@ func locks() []Experiment {
 			So: "a machine can't notice its own pause: to stop oneself by time is a courtesy only",
 			Want: []Answer{
 				{What: "host 2's flock", Is: "ok"},
-				{What: "host 1's fsync", Is: "EIO"},
+				{What: "host 1's write and fsync", Is: "EIO"},
 			},
 			run: pausedMachine,
 		},
@@ -86,7 +85,7 @@ func locks() []Experiment {
 			Want: []Answer{
 				{What: "the first one's flock", Is: "ok"},
 				{What: "the twin's flock", Is: "ok"},
-				{What: "the first one's fsync", Is: "EIO"},
+				{What: "the first one's write and fsync", Is: "EIO"},
 				{What: "its rename", Is: "ok"},
 			},
 			run: twins,
@@ -150,27 +149,22 @@ func lockLost(t *trial) {
 	p.create("lock", "a", "b")
 	fd := p.open("lock", unix.O_RDWR)
 	t.must(p.Flock(fd, tryLock))
-	t.must(p.Write(fd, []byte("one")))
-	t.must(p.Fsync(fd))
+	t.must(p.writes(fd, "one"))
 	theirs := q.open("lock", unix.O_RDWR)
 	t.must(t.host(0).Cut())
 	t.saw("host 2's flock at once", q.Flock(theirs, tryLock))
 	t.Sleep(t.Lease() + t.Lease()/2)
 	t.saw("host 2's flock after the lease", q.lockWithin(theirs, t.Lease()))
 	p.heal(t.host(0))
-	t.saw("host 1's write", p.Write(fd, []byte("two")))
-	t.saw("its fsync", p.Fsync(fd))
+	t.saw("host 1's write and fsync", p.writes(fd, "two"))
 	t.saw("its rename", p.rename("a", "c"))
 	t.saw("its link", p.Link(t.in("b"), t.in("d")))
 	t.saw("its flock again", p.Flock(fd, tryLock))
 	t.must(q.Flock(theirs, unix.LOCK_UN))
 	t.must(q.Close(theirs))
 	t.saw("its flock again, host 2 gave it back", p.Flock(fd, tryLock))
-	t.must(p.Write(fd, []byte("three")))
-	t.saw("fsync through it", p.Fsync(fd))
-	other := p.open("lock", unix.O_RDWR)
-	t.must(p.Write(other, []byte("four")))
-	t.saw("fsync through another descriptor", p.Fsync(other))
+	t.saw("write and fsync through it", p.writes(fd, "three"))
+	t.saw("write and fsync through another descriptor", p.writes(p.open("lock", unix.O_RDWR), "four"))
 }
 
 func lockKept(t *trial) {
@@ -181,8 +175,7 @@ func lockKept(t *trial) {
 	t.must(t.host(0).Cut())
 	t.Sleep(t.Lease() * 2)
 	p.heal(t.host(0))
-	t.must(p.Write(fd, []byte("two")))
-	t.saw("host 1's fsync", p.Fsync(fd))
+	t.saw("host 1's write and fsync", p.writes(fd, "two"))
 	t.saw("host 2's flock", q.Flock(q.open("lock", unix.O_RDWR), tryLock))
 }
 
@@ -195,8 +188,7 @@ func stoppedHolder(t *trial) {
 	t.Sleep(t.Lease()*2 + t.Lease()/2)
 	t.saw("host 2's flock", q.Flock(q.open("lock", unix.O_RDWR), tryLock))
 	t.must(p.Continue())
-	t.must(p.Write(fd, []byte("two")))
-	t.saw("host 1's fsync after it goes on", p.Fsync(fd))
+	t.saw("host 1's write and fsync after it goes on", p.writes(fd, "two"))
 }
 
 func pausedMachine(t *trial) {
@@ -208,8 +200,7 @@ func pausedMachine(t *trial) {
 	t.Sleep(t.Lease() * 3)
 	t.saw("host 2's flock", q.lockWithin(q.open("lock", unix.O_RDWR), t.Lease()))
 	t.must(t.host(0).Resume())
-	t.must(p.Write(fd, []byte("two")))
-	t.saw("host 1's fsync", p.Fsync(fd))
+	t.saw("host 1's write and fsync", p.writes(fd, "two"))
 }
 
 func twins(t *trial) {
@@ -222,8 +213,7 @@ func twins(t *trial) {
 	theirs := q.open("lock", unix.O_RDWR)
 	t.saw("the twin's flock", q.lockWithin(theirs, t.Lease()))
 	// The first one finds out when it speaks to the server next.
-	t.must(p.Write(fd, []byte("two")))
-	t.saw("the first one's fsync", p.Fsync(fd))
+	t.saw("the first one's write and fsync", p.writes(fd, "two"))
 	t.saw("its rename", p.rename("a", "b"))
 }
 

@@ -252,7 +252,7 @@ func grace(t *trial) {
 		pending = append(pending, procs[i].Begin(func(Process) error { return fs[i]() }))
 	}
 	// The link says when the client speaks to the server again.
-	t.saw("link", ended(pending[0], t.Lease()*8/10))
+	t.saw("link", ended(pending[0], healing))
 	t.Sleep(t.Lease() / 10)
 	for i, c := range calls {
 		if c.blocks {

@@ -218,10 +218,18 @@ func (p *process) mkdirs(names ...string) {
 func (p *process) create(names ...string) {
 	for _, n := range names {
 		fd := p.open(n, unix.O_RDWR|unix.O_CREAT|unix.O_EXCL)
-		p.t.must(p.Write(fd, []byte(n)))
-		p.t.must(p.Fsync(fd))
+		p.t.must(p.writes(fd, n))
 		p.t.must(p.Close(fd))
 	}
+}
+
+// writes writes and syncs. Which of the two reports that a lock was lost is the
+// client's affair.
+func (p *process) writes(fd int, text string) error {
+	if err := p.Write(fd, []byte(text)); err != nil {
+		return err
+	}
+	return p.Fsync(fd)
 }
 
 func (p *process) open(name string, flags int) int {

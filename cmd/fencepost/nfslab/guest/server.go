@@ -25,6 +25,9 @@ const (
 // pipes is where the kernel and its daemons speak: Debian's place.
 const pipes = "/run/rpc_pipefs"
 
+// HostAddr is the address of the host with a number, from 1.
+func HostAddr(number int) string { return fmt.Sprintf("10.9.0.%d", 10+number) }
+
 // Export is the exported directory, where the server runs.
 const Export = "/run/export"
 
@@ -34,10 +37,11 @@ func Restart() [][]string {
 	return [][]string{{"rpc.nfsd", "0"}, {"rpc.nfsd", "8"}}
 }
 
-// runServer makes the guest an NFS server: once, after the boot. Starting a
+// runServer makes the guest an NFS server, with a LEASE and a GRACE in seconds:
+// once, after the boot. Starting a
 // process takes a tenth of a second or more here, so there are few.
 func runServer(args []string) error {
-	if len(args) != 1 {
+	if len(args) != 2 {
 		return fmt.Errorf("server: %d arguments", len(args))
 	}
 	const nfs = "/var/lib/nfs/"
@@ -75,6 +79,9 @@ func runServer(args []string) error {
 	if err := errors.Join(os.Chmod(Export, 0o777|os.ModeSticky), os.Remove(Export+"/lost+found")); err != nil {
 		return err
 	}
+	if err := names(); err != nil {
+		return err
+	}
 	network := exec.Command("ip", "-batch", "-")
 	network.Stdin = strings.NewReader("link set lo up\nlink add br0 type bridge\naddr add " + ServerAddr + "/24 dev br0\n" +
 		"link set br0 up\naddr add " + proxyNet + " dev lo\n")
@@ -87,12 +94,35 @@ func runServer(args []string) error {
 			return err
 		}
 	}
-	for _, file := range []string{"nfsv4leasetime", "nfsv4gracetime"} {
-		if err := os.WriteFile("/proc/fs/nfsd/"+file, []byte(args[0]), 0); err != nil {
+	for i, file := range []string{"nfsv4leasetime", "nfsv4gracetime"} {
+		if err := os.WriteFile("/proc/fs/nfsd/"+file, []byte(args[i]), 0); err != nil {
 			return err
 		}
 	}
-	return errors.Join(run("rpc.nfsd 8"), run("rpc.mountd"))
+	return errors.Join(run("rpc.nfsd 8"), run("rpc.mountd"), run("rpc.statd --no-notify"))
+}
+
+// names are the laboratory's own, so that nobody waits for a name server: that
+// of the machine can't be reached from here.
+func names() error {
+	var hosts strings.Builder
+	hosts.WriteString("127.0.0.1 localhost\n" + ServerAddr + " server\n")
+	for i := 1; i < 100; i++ {
+		fmt.Fprintf(&hosts, "%s host%d\n", HostAddr(i), i)
+	}
+	for file, text := range map[string]string{"hosts": hosts.String(), "resolv.conf": ""} {
+		ours, theirs := "/mnt/"+file, "/etc/"+file
+		if err := os.WriteFile(ours, []byte(text), 0o644); err != nil {
+			return err
+		}
+		if _, err := os.Stat(theirs); err != nil {
+			continue
+		}
+		if err := syscall.Mount(ours, theirs, "", syscall.MS_BIND, ""); err != nil {
+			return fmt.Errorf("mount %s: %w", theirs, err)
+		}
+	}
+	return nil
 }
 
 // run runs a command with plain arguments. A daemon stays.
