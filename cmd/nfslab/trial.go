@@ -1,10 +1,12 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -15,16 +17,40 @@ import (
 	"fencepost/cmd/fencepost/nfslab/trial"
 )
 
-// mounts are what the trial is held on: the first in its full form.
-func mounts() []nfslab.HostConfig {
-	return []nfslab.HostConfig{{Version: "4.2"}, {Version: "4.1"}, {Version: "4.0"}, {Version: "3"},
-		{Version: "4.2", Options: "actimeo=60,lookupcache=all"}}
+// versions are those on which the table is tried.
+const versions = "4.2,4.1,4.0,3"
+
+// all is everything that there is to be done.
+func all(ctx context.Context, out io.Writer) (good bool, err error) {
+	var table bytes.Buffer
+	err = trials(ctx, nil, out, func() error {
+		var err error
+		good, err = lab(ctx, []string{"-versions", versions}, &table)
+		return err
+	})
+	_, werr := table.WriteTo(out)
+	return good && err == nil, errors.Join(err, werr)
 }
 
-// trials holds the trials with the real program, and shows that the broken
-// builds are caught: in two laboratories at the same time, since most of it is
-// waiting for leases.
-func trials(ctx context.Context, out io.Writer) (err error) {
+// trialName is what a trial can be asked for by.
+type trialName string
+
+const (
+	full   trialName = "full"   // the full form
+	broken trialName = "broken" // the broken builds
+)
+
+// shorts are the mounts for the short form, by name.
+func shorts() map[trialName]nfslab.HostConfig {
+	return map[trialName]nfslab.HostConfig{"4.1": {Version: "4.1"}, "4.0": {Version: "4.0"}, "3": {Version: "3"},
+		"options": {Version: "4.2", Options: "actimeo=60,lookupcache=all"}}
+}
+
+// trials holds trials with the real program, all or those that are named: in
+// two laboratories at the same time, since most of it is waiting for leases.
+// more is done in a third one, before the second.
+func trials(ctx context.Context, names []string, out io.Writer, more func() error) (err error) {
+	wanted := func(n trialName) bool { return len(names) == 0 || slices.Contains(names, string(n)) }
 	dir, err := os.MkdirTemp("", "trial")
 	if err != nil {
 		return err
@@ -35,24 +61,29 @@ func trials(ctx context.Context, out io.Writer) (err error) {
 		return err
 	}
 	c := court{out: out, began: time.Now(), dir: dir, binary: binary, keep: "nfslab-kept"}
+	var first, second []func(*nfslab.Lab) error
+	if wanted(full) {
+		first = append(first, func(l *nfslab.Lab) error { return c.try(ctx, l, full, nfslab.HostConfig{Version: "4.2"}, trial.Full()) })
+	}
+	if wanted(broken) {
+		first = append(first, func(l *nfslab.Lab) error { return c.catch(ctx, l) })
+	}
+	for _, name := range slices.Sorted(maps.Keys(shorts())) {
+		if wanted(name) {
+			second = append(second, func(l *nfslab.Lab) error { return c.try(ctx, l, name, shorts()[name], trial.Short()) })
+		}
+	}
 	errs := make(chan error, 2)
+	go func() { errs <- c.laboratory(ctx, first) }()
 	go func() {
-		errs <- c.laboratory(ctx, "long", func(l *nfslab.Lab) error {
-			c.say("")("on %s", trial.Versions(ctx, l))
-			return errors.Join(c.try(ctx, l, mounts()[0], trial.Full()), c.catch(ctx, l))
-		})
-	}()
-	go func() {
-		errs <- c.laboratory(ctx, "short", func(l *nfslab.Lab) error {
-			var all error
-			for _, m := range mounts()[1:] {
-				all = errors.Join(all, c.try(ctx, l, m, trial.Short()))
-			}
-			return all
-		})
+		var err error
+		if more != nil {
+			err = more()
+		}
+		errs <- errors.Join(err, c.laboratory(ctx, second))
 	}()
 	err = errors.Join(<-errs, <-errs)
-	c.say("")("all trials took %.0f s", time.Since(c.began).Seconds())
+	c.say("all")("took %.0f s", time.Since(c.began).Seconds())
 	return err
 }
 
@@ -75,30 +106,27 @@ func (c *court) say(who string) func(format string, args ...any) {
 	}
 }
 
-func (c *court) laboratory(ctx context.Context, name string, do func(*nfslab.Lab) error) (err error) {
+func (c *court) laboratory(ctx context.Context, trials []func(*nfslab.Lab) error) (err error) {
+	if len(trials) == 0 {
+		return nil
+	}
 	l, err := nfslab.Boot(ctx, nfslab.Config{})
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, l.Close()) }()
-	c.say(name)("booted")
-	return do(l)
+	c.say("booted")("%s", trial.Versions(ctx, l))
+	for _, do := range trials {
+		err = errors.Join(err, do(l))
+	}
+	return err
 }
 
-func (c *court) try(ctx context.Context, l *nfslab.Lab, m nfslab.HostConfig, f trial.Form) error {
-	name := "nfs" + m.Version
-	if m.Options != "" {
-		name += "-" + strings.Map(func(r rune) rune {
-			if strings.ContainsRune("=,", r) {
-				return '-'
-			}
-			return r
-		}, m.Options)
-	}
-	t, err := trial.Run(ctx, l, trial.Config{Name: name, Binary: c.binary, Mount: m, Form: f, Keep: c.keep, Say: c.say(m.Version)})
+func (c *court) try(ctx context.Context, l *nfslab.Lab, name trialName, m nfslab.HostConfig, f trial.Form) error {
+	t, err := trial.Run(ctx, l, trial.Config{Name: "nfs-" + string(name), Binary: c.binary, Mount: m, Form: f, Keep: c.keep, Say: c.say(string(name))})
 	c.report(t, err)
 	if err != nil {
-		return fmt.Errorf("%s: %w", name, err)
+		return fmt.Errorf("trial %s: %w", name, err)
 	}
 	return nil
 }
