@@ -175,7 +175,7 @@ func (h *Host) Join() error {
 }
 
 // LoseReply loses the reply to the host's next call of op (see
-// rpcproxy.Losable) and cuts the host off from the server's files then.
+// rpcproxy.Lose) and cuts the host off from the server's files then.
 func (h *Host) LoseReply(op string) error { return h.order("lose " + op) }
 
 // HoldCall has the host's next call of op reach the server only after Join: it

@@ -33,8 +33,13 @@ type BrokenBuild struct {
 
 // Catch plays a broken build's schedule with it and with the program as it is,
 // at the same time. The first must break a promise; it returns which. The
-// second must not.
+// second must not. dir gets what is kept of both.
 func (b BrokenBuild) Catch(ctx context.Context, l *nfslab.Lab, good, dir string, say func(string, ...any)) (caught string, err error) {
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("%w; kept in %s", err, dir)
+		}
+	}()
 	bad := filepath.Join(dir, "fencepost-"+b.Name)
 	if err := BuildBroken(ctx, b.Name, bad); err != nil {
 		return "", err
@@ -45,7 +50,7 @@ func (b BrokenBuild) Catch(ctx context.Context, l *nfslab.Lab, good, dir string,
 	}
 	well, ill := make(chan error, 1), make(chan error, 1)
 	play := func(to chan<- error, name, binary string) {
-		to <- Provoke(ctx, l, SiteConfig{Name: name, Binary: binary, Say: say}, restart, b.Play)
+		to <- Provoke(ctx, l, SiteConfig{Name: name, Binary: binary, Keep: dir, Say: say}, restart, b.Play)
 	}
 	go play(well, b.Name+"-good", good)
 	go play(ill, b.Name+"-bad", bad)
@@ -105,7 +110,7 @@ func Provoke(ctx context.Context, l *nfslab.Lab, c SiteConfig, restart func() er
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, s.Close()) }()
+	defer func() { err = errors.Join(err, s.Keep(context.WithoutCancel(ctx), c.Keep), s.Close()) }()
 	s.Hosts[1].args = []string{"--stages", "ingest,submit"}
 	for _, m := range s.Hosts {
 		if err := m.Start(ctx); err != nil {
@@ -124,7 +129,7 @@ func LateClaim(ctx context.Context, s *Site, _ func() error) error {
 	if err != nil {
 		return err
 	}
-	ids, err := s.sendHeld(ctx, a, b, "rename", a.HoldCall)
+	ids, err := s.sendHeld(ctx, a, b, a.HoldCall)
 	if err != nil {
 		return err
 	}
@@ -177,7 +182,7 @@ func (m *Member) outOfKernel(ctx context.Context) error {
 // has forgotten that it gave one. It answers ENOENT to a claim that was made.
 func LostClaim(ctx context.Context, s *Site, restart func() error) error {
 	a, b := s.Hosts[0], s.Hosts[1]
-	ids, err := s.sendHeld(ctx, a, b, "rename", a.LoseReply)
+	ids, err := s.sendHeld(ctx, a, b, a.LoseReply)
 	if err != nil {
 		return err
 	}
@@ -217,12 +222,10 @@ func LostGate(ctx context.Context, s *Site, restart func() error) error {
 	return s.ends(ctx, got.ids)
 }
 
-// sendHeld sends a job to host b, so that host a's next call of an operation is
-// its claim, and waits until that has met with what was ordered.
-func (s *Site) sendHeld(ctx context.Context, a, b *Member, op string, order func(string) error) ([]string, error) {
-	// What a host does at its start is over when it has looked at its cluster.
-	time.Sleep(2 * time.Second)
-	if err := order(op); err != nil {
+// sendHeld sends a job to host b, and waits until host a's claim of it has met
+// with what was ordered. Other renames don't count: an audit's record is one.
+func (s *Site) sendHeld(ctx context.Context, a, b *Member, order func(string) error) ([]string, error) {
+	if err := order("rename translate~"); err != nil {
 		return nil, err
 	}
 	ids, err := s.send(ctx, 1, 2*time.Minute, b)

@@ -50,6 +50,7 @@ type SiteConfig struct {
 	Office *nfslab.Host      // nil = one of its own
 	Lease  time.Duration     // the instances'
 	Say    func(format string, args ...any)
+	Keep   string // directory of this machine for what Provoke keeps
 }
 
 // inside is where the guest has what isn't on the share: all hosts see it.
