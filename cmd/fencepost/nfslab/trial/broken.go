@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -17,9 +18,9 @@ import (
 // Broken are the deliberately broken builds, and the schedule that catches each.
 func Broken() []BrokenBuild {
 	return []BrokenBuild{
-		{"move-directory", "fence by moving the directory of claims", LateClaim, false},
-		{"enoent-is-lost", "a rename that says ENOENT wasn't done", LostClaim, true},
-		{"eexist-is-taken", "a link that says EEXIST is somebody else's", LostGate, true},
+		{"move-directory", "fence by moving the directory of claims", "nowhere", LateClaim, false},
+		{"enoent-is-lost", "a rename that says ENOENT wasn't done", "on the way [\"claims/", LostClaim, true},
+		{"eexist-is-taken", "a link that says EEXIST is somebody else's", "nowhere", LostGate, true},
 	}
 }
 
@@ -27,6 +28,7 @@ func Broken() []BrokenBuild {
 type BrokenBuild struct {
 	Name     string // of the patch
 	What     string
+	Sign     string // part of the violation that it must be caught by
 	Play     Schedule
 	Restarts bool // the schedule restarts the server
 }
@@ -59,8 +61,8 @@ func (b BrokenBuild) Catch(ctx context.Context, l *nfslab.Lab, good, dir string,
 	}
 	err = <-ill
 	var v *Violation
-	if errors.As(err, &v) {
-		return v.What, nil
+	if errors.As(err, &v) && strings.Contains(v.What, b.Sign) {
+		return v.What, errors.Join(os.RemoveAll(filepath.Join(dir, b.Name+"-good")), os.RemoveAll(filepath.Join(dir, b.Name+"-bad")))
 	}
 	if err == nil {
 		err = errors.New("NOT CAUGHT")
@@ -97,8 +99,13 @@ func shared(ctx context.Context, n int, f func() error) func() error {
 // program, and a *Violation otherwise.
 type Schedule func(ctx context.Context, s *Site, restart func() error) error
 
-// endTime is how long a schedule's job may take, once nothing is in its way.
-const endTime = time.Minute
+// endTime is how long a schedule's job may take, once nothing is in its way, on
+// a machine that has other things to do; stuckTime is after how long one that
+// is where it was is taken for stuck.
+const (
+	endTime   = 4 * time.Minute
+	stuckTime = 2 * time.Minute
+)
 
 // Provoke builds a site and plays a schedule with a program.
 func Provoke(ctx context.Context, l *nfslab.Lab, c SiteConfig, restart func() error, play Schedule) (err error) {
@@ -237,16 +244,36 @@ func (s *Site) sendHeld(ctx context.Context, a, b *Member, order func(string) er
 	return ids, a.Lost(ctx)
 }
 
-// ends wants the jobs to be done, each once, and in the balance.
+// ends wants the jobs to be done, each once, and in the balance. It waits no
+// longer than it has to: what is nowhere, or moves no more, won't be done.
 func (s *Site) ends(ctx context.Context, ids []string) error {
 	var p Places
-	err := await(ctx, endTime, "the job is done", func() (_ bool, err error) {
-		p, err = s.places(ctx)
-		return p.Done == len(ids), err
+	var since time.Time
+	last, nowhere := "", 0
+	err := await(ctx, endTime, "the job is done", func() (bool, error) {
+		var err error
+		if p, err = s.places(ctx); err != nil {
+			return false, err
+		}
+		if at := fmt.Sprint(p.OnTheWay); at != last {
+			last, since = at, time.Now()
+		}
+		if nowhere++; len(p.OnTheWay) > 0 {
+			nowhere = 0
+		}
+		return p.Done == len(ids) || nowhere > 20 || time.Since(since) > stuckTime, nil
 	})
+	if err != nil {
+		return err
+	}
 	out, aerr := s.Command(ctx, "audit", "--json", "--wait", "1s")
-	if err != nil || aerr != nil {
-		return violation("%v; accepted %q, on the way %q, aside %q; audit: %v: %s", err, p.Accepted, p.OnTheWay, p.Aside, aerr, oneLine(out))
+	where := "somewhere"
+	if nowhere > 0 {
+		where = "nowhere"
+	}
+	if p.Done != len(ids) || aerr != nil {
+		return violation("accepted %q, done %d, on the way %q, %s; audit: %v: %s", p.Accepted, p.Done, p.OnTheWay,
+			where, aerr, oneLine(out))
 	}
 	if !slices.Equal(p.Accepted, ids) {
 		return violation("accepted %q, sent %q", p.Accepted, ids)
