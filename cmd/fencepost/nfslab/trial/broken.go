@@ -18,9 +18,9 @@ import (
 // Broken are the deliberately broken builds, and the schedule that catches each.
 func Broken() []BrokenBuild {
 	return []BrokenBuild{
-		{"move-directory", "fence by moving the directory of claims", "nowhere", LateClaim, false},
-		{"enoent-is-lost", "a rename that says ENOENT wasn't done", "on the way [\"claims/", LostClaim, true},
-		{"eexist-is-taken", "a link that says EEXIST is somebody else's", "nowhere", LostGate, true},
+		{"move-directory", "fence by moving the directory of claims", "nowhere", LateClaim, false, 10 * time.Second},
+		{"enoent-is-lost", "a rename that says ENOENT wasn't done", "on the way [\"claims/", LostClaim, true, time.Minute},
+		{"eexist-is-taken", "a link that says EEXIST is somebody else's", "nowhere", LostGate, true, time.Minute},
 	}
 }
 
@@ -30,7 +30,8 @@ type BrokenBuild struct {
 	What     string
 	Sign     string // part of the violation that it must be caught by
 	Play     Schedule
-	Restarts bool // the schedule restarts the server
+	Restarts bool          // the schedule restarts the server
+	Lease    time.Duration // long where no host may be fenced: what is stuck would be found then
 }
 
 // Catch plays a broken build's schedule with it and with the program as it is,
@@ -52,7 +53,7 @@ func (b BrokenBuild) Catch(ctx context.Context, l *nfslab.Lab, good, dir string,
 	}
 	well, ill := make(chan error, 1), make(chan error, 1)
 	play := func(to chan<- error, name, binary string) {
-		to <- Provoke(ctx, l, SiteConfig{Name: name, Binary: binary, Keep: dir, Say: say}, restart, b.Play)
+		to <- Provoke(ctx, l, SiteConfig{Name: name, Binary: binary, Keep: dir, Say: say, Lease: b.Lease}, restart, b.Play)
 	}
 	go play(well, b.Name+"-good", good)
 	go play(ill, b.Name+"-bad", bad)
@@ -110,9 +111,7 @@ const (
 // Provoke builds a site and plays a schedule with a program.
 func Provoke(ctx context.Context, l *nfslab.Lab, c SiteConfig, restart func() error, play Schedule) (err error) {
 	c.Hosts, c.Lossy = []string{"a", "b"}, []string{"a", "b"}
-	if c.Lease == 0 {
-		c.Lease = 10 * time.Second
-	}
+	c.Slow = true
 	s, err := NewSite(ctx, l, c)
 	if err != nil {
 		return err

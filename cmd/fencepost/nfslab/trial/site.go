@@ -32,12 +32,12 @@ type Site struct {
 	Hosts  []*Member
 	Office *nfslab.Host // has the mount and no daemon: commands, and what persons do
 
-	lab    *nfslab.Lab
-	mount  nfslab.HostConfig
-	server *nfslab.Agent // looks at the export where the server has it: nothing is cached
-	binary string        // in the guest
-	say    func(format string, args ...any)
-	lease  time.Duration
+	lab              *nfslab.Lab
+	mount            nfslab.HostConfig
+	server           *nfslab.Agent // looks at the export where the server has it: nothing is cached
+	binary           string        // in the guest
+	say              func(format string, args ...any)
+	lease, heartbeat time.Duration
 }
 
 // SiteConfig is a site to set up.
@@ -48,7 +48,8 @@ type SiteConfig struct {
 	Lossy  []string          // of them, those that can lose replies
 	Mount  nfslab.HostConfig // of all hosts
 	Office *nfslab.Host      // nil = one of its own
-	Lease  time.Duration     // the instances'
+	Lease  time.Duration     // the instances'; the heartbeat is a tenth of it
+	Slow   bool              // heartbeats are half as frequent: they are most of what idle hosts do
 	Say    func(format string, args ...any)
 	Keep   string // directory of this machine for what Provoke keeps
 }
@@ -64,7 +65,10 @@ func (s *Site) exported(name string) string { return path.Join(guest.Export, s.N
 
 // NewSite sets a site up. No daemon runs yet.
 func NewSite(ctx context.Context, l *nfslab.Lab, c SiteConfig) (*Site, error) {
-	s := &Site{Name: c.Name, Office: c.Office, lab: l, mount: c.Mount, say: c.Say, lease: c.Lease}
+	s := &Site{Name: c.Name, Office: c.Office, lab: l, mount: c.Mount, say: c.Say, lease: c.Lease, heartbeat: c.Lease / 10}
+	if c.Slow {
+		s.heartbeat = min(2*s.heartbeat, 3*time.Second)
+	}
 	s.binary = s.inside("fencepost")
 	var err error
 	if s.server, err = l.StartAgent(l.Server); err != nil {
@@ -127,9 +131,9 @@ func (s *Site) install(ctx context.Context, c SiteConfig) error {
 		return err
 	}
 	at := s.inside("")
-	conf := fmt.Sprintf("heartbeat = %q\nlease = %q\n[log]\nformat = \"json\"\n[cluster]\nname = \"command\"\nsweep_every = \"3s\"\n"+
+	conf := fmt.Sprintf("heartbeat = %q\nlease = %q\npoll = \"500ms\"\n[log]\nformat = \"json\"\n[cluster]\nname = \"command\"\nsweep_every = \"3s\"\n"+
 		"[cluster.command]\nsubmit = [%q]\nrelease = [%q]\ncancel = [%q]\nprobe = [%q]\n"+
-		"find = [\"/usr/bin/awk\", \"-f\", %q, %q]\nconfirm_after = \"2s\"\n", s.lease/10, s.lease,
+		"find = [\"/usr/bin/awk\", \"-f\", %q, %q]\nconfirm_after = \"2s\"\n", s.heartbeat, s.lease,
 		at+"/submit", at+"/release", at+"/cancel", at+"/probe", at+"/find.awk", at+"/log")
 	if err := os.WriteFile(filepath.Join(dir, "fencepost.toml"), []byte(conf), 0o644); err != nil {
 		return err

@@ -99,7 +99,7 @@ func Run(ctx context.Context, l *nfslab.Lab, c Config) (t *Trial, err error) {
 	began := time.Now()
 	defer func() { t.Time = time.Since(began) }()
 	t.site, err = NewSite(ctx, l, SiteConfig{Name: c.Name, Binary: c.Binary, Hosts: []string{"a", "b", "c"},
-		Lossy: []string{"a", "b"}, Mount: c.Mount, Lease: c.Form.Lease, Say: c.Say})
+		Lossy: []string{"a", "b"}, Mount: c.Mount, Lease: c.Form.Lease, Slow: !c.Form.Full, Say: c.Say})
 	if err != nil {
 		return t, fmt.Errorf("set up: %w", err)
 	}
