@@ -19,7 +19,7 @@ import (
 func Broken() []BrokenBuild {
 	return []BrokenBuild{
 		{"move-directory", "fence by moving the directory of claims", "nowhere", LateClaim, false, 10 * time.Second},
-		{"enoent-is-lost", "a rename that says ENOENT wasn't done", "on the way [\"claims/", LostClaim, true, time.Minute},
+		{"enoent-is-lost", "a claim that says ENOENT was somebody else's", "on the way [\"claims/", LostClaim, true, time.Minute},
 		{"eexist-is-taken", "a link that says EEXIST is somebody else's", "nowhere", LostGate, true, time.Minute},
 	}
 }
