@@ -152,15 +152,34 @@ type lostReply struct {
 // loseReplies loses one reply to each of some hosts, restarts the server if
 // asked to, so that it has forgotten what it answered, and joins the hosts.
 func (t *Trial) loseReplies(ctx context.Context, restart bool, lost ...lostReply) error {
-	ctx, cancel := context.WithTimeout(ctx, takeTime)
-	defer cancel()
-	defer func() {
-		for _, l := range lost {
-			_ = l.m.Join()
-		}
-	}()
-	starts := make(chan error, len(lost))
+	errs := make(chan error, 100)
 	waits := 0
+	later := func(f func() error) {
+		waits++
+		go func() { errs <- f() }()
+	}
+	err := t.untilLost(ctx, lost, later)
+	how := "connection cut"
+	if restart && err == nil {
+		how = "server restarted"
+		err = t.lab.RestartServer()
+	}
+	for _, l := range lost {
+		err = errors.Join(err, l.m.Join())
+		if err == nil {
+			t.did("lost reply: "+l.op, l.m.Name+", "+how)
+		}
+	}
+	for range waits {
+		err = errors.Join(err, <-errs)
+	}
+	return err
+}
+
+// untilLost waits until all replies are lost. If there is too little to do for
+// that, it sends more jobs.
+func (t *Trial) untilLost(ctx context.Context, lost []lostReply, later func(func() error)) error {
+	end := time.Now().Add(takeTime)
 	for _, l := range lost {
 		if l.op == "mkdir" {
 			// A host makes its directories when it starts.
@@ -172,34 +191,35 @@ func (t *Trial) loseReplies(ctx context.Context, restart bool, lost ...lostReply
 			return err
 		}
 		if l.op == "mkdir" {
-			waits++
-			go func() { starts <- l.m.Start(ctx) }()
-		}
-	}
-	how := "connection cut"
-	for _, l := range lost {
-		if err := l.m.Lost(ctx); err != nil {
-			return fmt.Errorf("reply to %s at %s: %w", l.op, l.m.Name, err)
-		}
-	}
-	if restart {
-		how = "server restarted"
-		if err := t.lab.RestartServer(); err != nil {
-			return err
+			later(func() error { return l.m.Start(ctx) })
 		}
 	}
 	for _, l := range lost {
-		if err := l.m.Join(); err != nil {
-			return err
-		}
-		t.did("lost reply: "+l.op, l.m.Name+", "+how)
-	}
-	for range waits {
-		if err := <-starts; err != nil {
-			return err
+		for {
+			short, cancel := context.WithTimeout(ctx, 5*time.Second)
+			err := l.m.Lost(short)
+			cancel()
+			if err == nil {
+				break
+			}
+			if ctx.Err() != nil || time.Now().After(end) {
+				return fmt.Errorf("reply to %s at %s: %w", l.op, l.m.Name, err)
+			}
+			if l.op != "mkdir" {
+				later(func() error { return t.sendMore(ctx, l.m) })
+			}
 		}
 	}
 	return nil
+}
+
+// sendMore sends a job to one host.
+func (t *Trial) sendMore(ctx context.Context, m *Member) error {
+	ids, err := t.site.send(ctx, 1, takeTime, m)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.answered = append(t.answered, ids...)
+	return err
 }
 
 // full has the server run out of space for a while.

@@ -65,7 +65,7 @@ type Trial struct {
 	lab      *nfslab.Lab
 	site     *Site
 	verdict  Verdict
-	answered []string
+	answered []string      // guarded by mu while a step is taken
 	patience time.Duration // for what must end
 	say      func(format string, args ...any)
 }
@@ -165,7 +165,7 @@ func (t *Trial) phase(ctx context.Context, name string, n int, steps ...step) er
 		}
 	}
 	for range steps {
-		s := <-jobs
+		s := <-jobs // the steps are over
 		t.answered = append(t.answered, s.ids...)
 		failed = errors.Join(failed, s.err)
 	}
