@@ -36,7 +36,8 @@ type BrokenBuild struct {
 
 // Catch plays a broken build's schedule with it and with the program as it is,
 // at the same time. The first must break a promise; it returns which. The
-// second must not. dir gets what is kept of both.
+// second must not; good is that program, "" = play the broken one alone. dir
+// gets what is kept of both.
 func (b BrokenBuild) Catch(ctx context.Context, l *nfslab.Lab, good, dir string, say func(string, ...any)) (caught string, err error) {
 	defer func() {
 		if err != nil {
@@ -48,14 +49,18 @@ func (b BrokenBuild) Catch(ctx context.Context, l *nfslab.Lab, good, dir string,
 		return "", err
 	}
 	restart := l.RestartServer
-	if b.Restarts {
+	if b.Restarts && good != "" {
 		restart = shared(ctx, 2, restart)
 	}
 	well, ill := make(chan error, 1), make(chan error, 1)
 	play := func(to chan<- error, name, binary string) {
 		to <- Provoke(ctx, l, SiteConfig{Name: name, Binary: binary, Keep: dir, Say: say, Lease: b.Lease}, restart, b.Play)
 	}
-	go play(well, b.Name+"-good", good)
+	if good == "" {
+		well <- nil
+	} else {
+		go play(well, b.Name+"-good", good)
+	}
 	go play(ill, b.Name+"-bad", bad)
 	if err := <-well; err != nil {
 		return "", fmt.Errorf("%s: the program as it is: %w", b.Name, err)
