@@ -6,6 +6,5 @@
 //
 // Assumes: what package nfslab assumes.
 //
-// Does not: test fencepost itself; the tests of cmd/fencepost do, in the same
-// laboratory.
+// Does not: run as part of the tests; those have short forms of their own.
 package main

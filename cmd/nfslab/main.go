@@ -25,13 +25,25 @@ func main() {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	good, err := lab(ctx, os.Args[1:], os.Stdout)
+	good, err := do(ctx, os.Args[1:], os.Stdout)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "nfslab:", err)
 	}
 	if err != nil || !good {
 		os.Exit(1)
 	}
+}
+
+// do: "all" is everything, "trial" the trials alone, anything else the table.
+func do(ctx context.Context, args []string, out io.Writer) (good bool, err error) {
+	switch {
+	case len(args) == 1 && args[0] == "all":
+		return all(ctx, out)
+	case len(args) > 0 && args[0] == "trial":
+		err := trials(ctx, args[1:], out, nil)
+		return err == nil, err
+	}
+	return lab(ctx, args, out)
 }
 
 // lab does what the arguments ask for; good says whether all was as expected.

@@ -166,7 +166,7 @@ func (h *Host) cable(op string) error {
 	return err
 }
 
-// Join ends Cut and LoseReply.
+// Join ends Cut, LoseReply and HoldCall.
 func (h *Host) Join() error {
 	if h.proxy != nil {
 		if err := h.order("join"); err != nil {
@@ -177,10 +177,14 @@ func (h *Host) Join() error {
 }
 
 // LoseReply loses the reply to the host's next call of op (see
-// rpcproxy.Losable) and cuts the host off from the server's files then.
+// rpcproxy.Lose) and cuts the host off from the server's files then.
 func (h *Host) LoseReply(op string) error { return h.order("lose " + op) }
 
-// Lost waits until the reply was lost.
+// HoldCall has the host's next call of op reach the server only after Join: it
+// is cut off from the server's files when it makes it.
+func (h *Host) HoldCall(op string) error { return h.order("hold " + op) }
+
+// Lost waits until the reply was lost, or the call held back.
 func (h *Host) Lost(ctx context.Context) error {
 	select {
 	case <-h.lost:

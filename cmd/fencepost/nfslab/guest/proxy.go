@@ -16,8 +16,8 @@ import (
 // to SERVER from the address AS and the client's own port, since a server tells
 // a request that comes again by its client's port, too; if NEWPORT is "true",
 // from any port. Orders on
-// standard input: "lose OP", "join". It says "ready", "ok" to each order,
-// and "lost OP" when it has lost a reply.
+// standard input: "lose OP", "hold OP", "join". It says "ready", "ok" to each order,
+// and "lost OP" when it has lost a reply or held back a call.
 func runProxy(args []string) error {
 	if len(args) != 4 {
 		return fmt.Errorf("proxy: %d arguments", len(args))
@@ -47,6 +47,8 @@ func runProxy(args []string) error {
 		switch order {
 		case "lose":
 			err = p.Lose(op)
+		case "hold":
+			err = p.Hold(op)
 		case "join":
 			p.Join()
 		default:

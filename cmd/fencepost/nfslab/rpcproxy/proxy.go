@@ -2,10 +2,12 @@ package rpcproxy
 
 import (
 	"bufio"
+	"bytes"
 	"errors"
 	"fmt"
 	"net"
 	"slices"
+	"strings"
 	"sync"
 )
 
@@ -15,7 +17,8 @@ type Proxy struct {
 	lost func(op string)
 
 	mu   sync.Mutex
-	lose string        // guarded by mu: the operation whose next reply is lost; "" = none
+	lose which         // guarded by mu: the call whose reply is lost next
+	hold which         // guarded by mu: the call that is held back next
 	join chan struct{} // guarded by mu: closed by Join; nil = not cut
 }
 
@@ -25,14 +28,29 @@ func New(dial func(client net.Addr) (net.Conn, error), lost func(op string)) *Pr
 	return &Proxy{dial: dial, lost: lost}
 }
 
-// Lose loses the reply to the next call of op.
-func (p *Proxy) Lose(op string) error {
+// which names a call; the zero value names none.
+type which struct{ op, text string }
+
+func (w which) is(m Message, body []byte) bool {
+	return w.op != "" && slices.Contains(m.Ops, w.op) && bytes.Contains(body, []byte(w.text))
+}
+
+// Lose loses the reply to the next call of op, which is one of Losable or that,
+// a space, and a text that stands in the call, such as a part of a name.
+func (p *Proxy) Lose(op string) error { return p.order(&p.lose, op) }
+
+// Hold loses the next call of op itself, before the server has it: the client
+// makes it again after Join, however much later that is.
+func (p *Proxy) Hold(op string) error { return p.order(&p.hold, op) }
+
+func (p *Proxy) order(what *which, op string) error {
+	op, text, _ := strings.Cut(op, " ")
 	if !slices.Contains(Losable(), op) {
-		return fmt.Errorf("the reply to %q can't be lost", op)
+		return fmt.Errorf("%q can't be lost", op)
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.lose = op
+	*what = which{op, text}
 	return nil
 }
 
@@ -40,7 +58,7 @@ func (p *Proxy) Lose(op string) error {
 func (p *Proxy) Join() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.lose = ""
+	p.lose, p.hold = which{}, which{}
 	if p.join != nil {
 		close(p.join)
 		p.join = nil
@@ -116,8 +134,8 @@ func (c *conn) calls(client, server net.Conn) {
 			return
 		}
 		// What can't be read is none of ours.
-		if m, err := Parse(body); err == nil && !m.Reply {
-			c.mark(m)
+		if m, err := Parse(body); err == nil && !m.Reply && c.mark(m, body) {
+			return
 		}
 		if _, err := server.Write(raw); err != nil {
 			return
@@ -125,18 +143,32 @@ func (c *conn) calls(client, server net.Conn) {
 	}
 }
 
-// mark remembers the call whose reply is to be lost.
-func (c *conn) mark(m Message) {
+// mark remembers the call whose reply is to be lost. It says whether the call
+// itself is to be held back; then the client is cut off.
+func (c *conn) mark(m Message, body []byte) (held bool) {
 	p := c.proxy
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.lose == "" || !slices.Contains(m.Ops, p.lose) {
-		return
+	switch {
+	case p.hold.is(m, body):
+		p.cutOff()
+		p.lost(p.hold.op)
+		p.hold = which{}
+		return true
+	case p.lose.is(m, body):
+		c.mu.Lock()
+		c.xid, c.what = m.XID, p.lose.op
+		c.mu.Unlock()
+		p.lose = which{}
 	}
-	c.mu.Lock()
-	c.xid, c.what = m.XID, p.lose
-	c.mu.Unlock()
-	p.lose = ""
+	return false
+}
+
+// cutOff has the client wait until Join. p.mu is held.
+func (p *Proxy) cutOff() {
+	if p.join == nil {
+		p.join = make(chan struct{})
+	}
 }
 
 func (c *conn) replies(server, client net.Conn) {
@@ -168,9 +200,7 @@ func (c *conn) cut(xid uint32) bool {
 	}
 	p := c.proxy
 	p.mu.Lock()
-	if p.join == nil {
-		p.join = make(chan struct{})
-	}
+	p.cutOff()
 	p.mu.Unlock()
 	p.lost(what)
 	return true

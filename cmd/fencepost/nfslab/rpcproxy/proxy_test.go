@@ -289,3 +289,38 @@ func TestLoseOne(t *testing.T) {
 		}
 	}
 }
+
+func TestHold(t *testing.T) {
+	l := start(t)
+	if err := l.proxy.Hold("rename this~"); err != nil {
+		t.Fatal(err)
+	}
+	c := l.connect(t)
+	if got, err := ask(t, c, call(7, 3, 14, "that~1"), long); got != 7 || err != nil {
+		t.Errorf("another rename: got %d, %v", got, err)
+	}
+	<-l.done
+	if _, err := ask(t, c, call(1, 3, 14, "this~1"), long); err == nil {
+		t.Error("the rename was answered")
+	}
+	if got := <-l.lost; got != "rename" {
+		t.Errorf("lost %q", got)
+	}
+	again := l.connect(t)
+	if _, err := ask(t, again, call(1, 3, 14, "this~1"), 100*time.Millisecond); err == nil {
+		t.Error("answered while cut off")
+	}
+	if len(l.done) != 0 {
+		t.Error("the server has a call that is held back")
+	}
+	l.proxy.Join()
+	if err := again.SetReadDeadline(time.Now().Add(long)); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := rpcproxy.ReadRecord(again); err != nil {
+		t.Errorf("after Join: %v", err)
+	}
+	if body := <-l.done; !bytes.Equal(body, call(1, 3, 14, "this~1")) {
+		t.Errorf("the server has done %x", body)
+	}
+}
