@@ -73,6 +73,9 @@ func boot(t *testing.T) *nfslab.Lab {
 // TestTrial: the real program, on real NFS, with real faults; and a judge that
 // also catches programs that are wrong. cmd/nfslab does all of this at length.
 func TestTrial(t *testing.T) {
+	if os.Getenv("FENCEPOST_TEST_LONG") == "" {
+		t.Skip("takes several minutes; FENCEPOST_TEST_LONG=1 runs it")
+	}
 	t.Parallel()
 	l := boot(t)
 	dir := t.TempDir()
