@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"sync"
+	"syscall"
 	"time"
 
 	"fencepost/cmd/fencepost/nfslab/guest"
@@ -17,6 +18,9 @@ import (
 // and these are slow in user-mode Linux.
 type Agent struct {
 	*line.Cmd // of which the output is what it says of its own failures
+
+	killed chan struct{} // closed by Kill
+	once   sync.Once     // closes killed
 
 	mu   sync.Mutex // held during a call
 	line *serial
@@ -41,9 +45,16 @@ func (l *Lab) StartAgent(c *line.Client) (*Agent, error) {
 	}
 	ctx, ended := context.WithCancelCause(ctx)
 	defer ended(nil)
-	a := &Agent{Cmd: cmd, line: s}
+	a := &Agent{Cmd: cmd, line: s, killed: make(chan struct{})}
 	go func() {
-		<-cmd.Ended()
+		select {
+		case <-cmd.Ended():
+		case <-a.killed:
+			select {
+			case <-cmd.Ended():
+			case <-time.After(dying):
+			}
+		}
 		ended(fmt.Errorf("the agent ended: %w", os.ErrProcessDone))
 		_ = s.out.SetReadDeadline(time.Now()) // whoever waits for an answer
 		a.mu.Lock()
@@ -56,6 +67,18 @@ func (l *Lab) StartAgent(c *line.Client) (*Agent, error) {
 		return nil, fmt.Errorf("start an agent: %w", err)
 	}
 	return a, nil
+}
+
+// dying is how long an agent that was killed may still use its line. It may stay
+// in the kernel for ever, if its host's server can't be reached; but what was
+// killed reads and writes no more.
+const dying = 2 * time.Second
+
+// Kill kills the agent. It doesn't wait until it is gone.
+func (a *Agent) Kill() error {
+	err := a.Signal(syscall.SIGKILL)
+	a.once.Do(func() { close(a.killed) })
+	return err
 }
 
 // Call makes a call. An error of the call is a syscall.Errno; others mean that

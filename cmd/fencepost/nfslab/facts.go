@@ -154,7 +154,7 @@ func (p *factsProcess) Remove(name string) error {
 
 func (p *factsProcess) Stop() error     { return p.agent.Signal(syscall.SIGSTOP) }
 func (p *factsProcess) Continue() error { return p.agent.Signal(syscall.SIGCONT) }
-func (p *factsProcess) Kill() error     { return p.agent.Signal(syscall.SIGKILL) }
+func (p *factsProcess) Kill() error     { return p.agent.Kill() }
 
 func (p *factsProcess) Begin(f func(nfsfacts.Process) error) nfsfacts.Pending {
 	c := make(pending, 1)

@@ -273,10 +273,9 @@ func grace(t *trial) {
 	}
 	// The link says when the client speaks to the server again.
 	t.saw("link in another directory", ended(pending[0], healing))
-	t.Sleep(t.Lease() / 10)
 	for i, c := range calls {
 		if c.blocks {
-			t.see(c.what, blocked(pending[i], 0))
+			t.see(c.what, blocked(pending[i], t.Lease()*3/10))
 		}
 	}
 	for i, c := range calls {
