@@ -134,6 +134,7 @@ func (s *site) wantEditSeen(key string) {
 // of who started it was.
 func TestModes(t *testing.T) {
 	s := newSite(t, []string{"a"})
+	s.bin = s.program("lax", "umask 0\nexec "+s.bin+" \"$@\"\n")
 	a := s.start("a")
 	s.run(0, "send", "--jsonl", "--wait", "--to", a.addr, s.jobs(3, "#!/bin/sh\n"))
 	err := filepath.Walk(s.spool, func(name string, info os.FileInfo, err error) error {
