@@ -206,16 +206,16 @@ func (t *Trial) untilLost(ctx context.Context, lost []lostReply, later func(func
 				return fmt.Errorf("reply to %s at %s: %w", l.op, l.m.Name, err)
 			}
 			if l.op != "mkdir" {
-				later(func() error { return t.sendMore(ctx, l.m) })
+				later(func() error { return t.sendMore(ctx, 1, l.m) })
 			}
 		}
 	}
 	return nil
 }
 
-// sendMore sends a job to one host.
-func (t *Trial) sendMore(ctx context.Context, m *Member) error {
-	ids, err := t.site.send(ctx, 1, takeTime, m)
+// sendMore sends more jobs than a phase has.
+func (t *Trial) sendMore(ctx context.Context, n int, to ...*Member) error {
+	ids, err := t.site.send(ctx, n, takeTime, to...)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.answered = append(t.answered, ids...)

@@ -77,14 +77,16 @@ func (o Ops) add(more Ops, times float64) {
 // Cost is what work costs in RPCs.
 type Cost struct {
 	Jobs int
-	Job  Ops // for a job, on all hosts together, beyond what idle hosts do
-	Idle Ops // of an idle host, in a second
+	Time time.Duration // that the jobs took
+	Job  Ops           // for a job, on all hosts together, with what they do when idle
+	Idle Ops           // of an idle host, in a second
 }
 
 // cost measures, first idle and then with n jobs, in quiet.
 func (t *Trial) cost(ctx context.Context, n int, run func() error) (*Cost, error) {
 	s := t.site
-	idle := 10 * time.Second
+	const settle, idle = 5 * time.Second, 10 * time.Second
+	time.Sleep(settle)
 	first, err := s.ops(ctx)
 	if err != nil {
 		return nil, err
@@ -95,22 +97,20 @@ func (t *Trial) cost(ctx context.Context, n int, run func() error) (*Cost, error
 	if err != nil {
 		return nil, err
 	}
-	quiet := time.Since(began).Seconds()
+	quiet := time.Since(began).Seconds() * float64(len(s.Hosts))
 	began = time.Now()
 	if err := run(); err != nil {
 		return nil, err
 	}
+	c := &Cost{Jobs: n, Time: time.Since(began), Job: Ops{}, Idle: Ops{}}
 	third, err := s.ops(ctx)
 	if err != nil {
 		return nil, err
 	}
-	busy := time.Since(began).Seconds()
-	c := &Cost{Jobs: n, Job: Ops{}, Idle: Ops{}}
-	c.Idle.add(second, 1/quiet/float64(len(s.Hosts)))
-	c.Idle.add(first, -1/quiet/float64(len(s.Hosts)))
+	c.Idle.add(second, 1/quiet)
+	c.Idle.add(first, -1/quiet)
 	c.Job.add(third, 1/float64(n))
 	c.Job.add(second, -1/float64(n))
-	c.Job.add(c.Idle, -busy*float64(len(s.Hosts))/float64(n))
 	return c, nil
 }
 
@@ -135,7 +135,7 @@ func (c *Cost) String() string {
 		}
 		return strings.Compare(a, b)
 	})
-	fmt.Fprintf(&b, "%-20s %12s %22s\n", "RPC", "for a job", "idle host, a second")
+	fmt.Fprintf(&b, "RPCs of %d jobs in %.0f s\n%-20s %12s %22s\n", c.Jobs, c.Time.Seconds(), "RPC", "for a job", "idle host, a second")
 	for _, name := range names {
 		fmt.Fprintf(&b, "%-20s %12.1f %22.1f\n", name, c.Job[name], c.Idle[name])
 	}

@@ -84,13 +84,18 @@ func (t *Trial) steal(ctx context.Context, n int) error {
 	return t.recover(ctx, taken)
 }
 
-// grab takes files that were never claimed.
+// grab takes files that were never claimed. It looks all the time, since there
+// is little time between an entry and its claim; if nothing comes, it has more
+// jobs sent.
 func (t *Trial) grab(ctx context.Context, thief *nfslab.Agent, dir string, n int) (ids []string, err error) {
 	at := path.Join(t.site.Spool(), dir)
-	err = await(ctx, takeTime, fmt.Sprintf("%d files of %s/ are stolen", n, dir), func() (bool, error) {
+	end, more := time.Now().Add(takeTime), time.Now().Add(5*time.Second)
+	sent := make(chan error, 100)
+	sending := 0
+	for len(ids) < n && time.Now().Before(end) && ctx.Err() == nil {
 		a, err := thief.Call(guest.Call{Op: "list", Name: at})
 		if err != nil {
-			return false, err
+			return ids, err
 		}
 		for _, name := range a.Names {
 			id, ok := strings.CutSuffix(name, "."+dir)
@@ -102,11 +107,21 @@ func (t *Trial) grab(ctx context.Context, thief *nfslab.Agent, dir string, n int
 			case err == nil:
 				ids = append(ids, id)
 			case !errors.Is(err, syscall.ENOENT):
-				return false, err
+				return ids, err
 			}
 		}
-		return len(ids) == n, nil
-	})
+		if time.Now().After(more) {
+			more = time.Now().Add(10 * time.Second)
+			sending++
+			go func() { sent <- t.sendMore(ctx, 5, t.site.Hosts...) }()
+		}
+	}
+	for range sending {
+		err = errors.Join(err, <-sent)
+	}
+	if len(ids) < n {
+		err = errors.Join(err, fmt.Errorf("of %s/ only %d files could be stolen: %w", dir, len(ids), ctx.Err()))
+	}
 	return ids, err
 }
 
@@ -209,6 +224,21 @@ func (t *Trial) noneLeft(ctx context.Context) error {
 	})
 	if err != nil {
 		return violation("%v: %q", err, left)
+	}
+	return nil
+}
+
+// startEnded starts the daemons that have ended by themselves, as a service
+// manager does: one that was fenced, and finds its lock taken, ends with 6.
+func (t *Trial) startEnded(ctx context.Context) error {
+	for _, m := range t.site.Hosts {
+		if m.runs() {
+			continue
+		}
+		t.did("daemon ended by itself, started again", fmt.Sprintf("%v: %s", m.daemon.Wait(), oneLine(m.ready.String())))
+		if err := m.Start(ctx); err != nil {
+			return err
+		}
 	}
 	return nil
 }

@@ -169,6 +169,9 @@ func (t *Trial) phase(ctx context.Context, name string, n int, steps ...step) er
 		t.answered = append(t.answered, s.ids...)
 		failed = errors.Join(failed, s.err)
 	}
+	if failed == nil {
+		failed = t.startEnded(ctx)
+	}
 	if failed != nil {
 		return fmt.Errorf("%s: %w", name, failed)
 	}
