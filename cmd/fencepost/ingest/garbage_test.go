@@ -194,7 +194,7 @@ func TestBadRequests(t *testing.T) {
 // Time-outs, each with the others unharmed.
 func TestStalls(t *testing.T) {
 	s := start(t, func(c *ingest.Config) {
-		c.Handshake, c.Frame, c.Idle, c.MinRate = 400*time.Millisecond, 300*time.Millisecond, 700*time.Millisecond, 100_000
+		c.Handshake, c.Frame, c.Idle, c.MinRate = 400*time.Millisecond, 300*time.Millisecond, 3*time.Second, 100_000
 	})
 	stop := s.bystander(t)
 	drip := func(p *peer, b []byte, every time.Duration) {
@@ -229,14 +229,14 @@ func TestStalls(t *testing.T) {
 			p.write(frame(t, submit(1, 1_000_000))[:10_000])
 			return p
 		}},
-		{"idle", codec.CodeIdle, 700 * time.Millisecond, func(t *testing.T) *peer { return s.hello(t) }},
+		{"idle", codec.CodeIdle, 3 * time.Second, func(t *testing.T) *peer { return s.hello(t) }},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			from := time.Now()
 			p := c.do(t)
 			p.wantAway(c.code)
-			if took := time.Since(from); took < c.min-50*time.Millisecond || took > c.min+3*time.Second {
+			if took := time.Since(from); took < c.min-50*time.Millisecond || took > c.min+30*time.Second {
 				t.Errorf("took %v", took)
 			}
 		})
