@@ -289,10 +289,11 @@ func TestAdoptOwnID(t *testing.T) {
 }
 
 // TestAdoptPowerCut: once it is accepted it doesn't come back into the inbox,
-// under another id.
+// under another id. The file system keeps the order of changes of names, as is
+// assumed of local ones.
 func TestAdoptPowerCut(t *testing.T) {
 	for n := range 200 {
-		m := memfs.New(memfs.Options{})
+		m := memfs.New(memfs.Options{KeepOrder: true})
 		w := newWorld(m)
 		a := w.start("a")
 		w.drop("ORDER17.xml", order)

@@ -34,6 +34,10 @@ type MountOptions struct {
 	// LocalLock, and NoLock, keep locks on the machine: version 3 only.
 	LocalLock, NoLock bool
 
+	// NewPort: it reconnects from another port each time, as through address
+	// translation. A server of version 4.0 or 3 knows a call again by the port.
+	NewPort bool
+
 	// WriteSize is the most bytes in one write; 0 means 1 MiB. A file that
 	// needs more than one is written unstable, and then committed.
 	WriteSize int

@@ -217,10 +217,8 @@ func (s *Server) remembers(r *rpc) bool {
 		return false
 	case s.v41: // the session's slot
 		return r.st == r.c.st && !r.st.dead
-	case s.v3:
-		return s.w.Now()-r.at < s.opt.ReplyMemory
 	}
-	return false
+	return !r.c.opt.NewPort && s.w.Now()-r.at < s.opt.ReplyMemory // of 4.0 and 3: by the client's port
 }
 
 // Cut cuts the machine off from the server. What is on its way is lost, and

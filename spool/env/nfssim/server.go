@@ -33,7 +33,7 @@ type Options struct {
 	// changes of names of the last seconds.
 	Async bool
 
-	// ReplyMemory is for how long a server of version 3 knows a call again that
+	// ReplyMemory is for how long a server of version 4.0 or 3 knows a call again that
 	// it has answered (Linux: two minutes, if the client kept its port). 0: it
 	// doesn't, and executes it again. A restart ends it.
 	ReplyMemory time.Duration

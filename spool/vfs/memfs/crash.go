@@ -30,6 +30,13 @@ func (c change) fits() bool {
 // syncDirs makes durable what was changed in the directories, with all that it
 // builds upon: the earlier changes of the same entries, elsewhere too.
 func (m *Mem) syncDirs(dirs []*node) {
+	if m.opts.KeepOrder {
+		for _, c := range m.changes {
+			c.store()
+		}
+		m.changes = nil
+		return
+	}
 	needed := map[place]bool{}
 	keep := make([]bool, len(m.changes))
 	for i := len(m.changes) - 1; i >= 0; i-- {
@@ -67,8 +74,12 @@ func (m *Mem) Crash(seed uint64) {
 	}
 	m.pending = nil
 	coins := rand.New(rand.NewPCG(seed, 1))
-	for _, c := range m.changes {
-		if seed != 0 && coins.IntN(2) == 0 && c.fits() {
+	first := 0
+	if seed != 0 && m.opts.KeepOrder {
+		first = coins.IntN(len(m.changes) + 1)
+	}
+	for i, c := range m.changes {
+		if m.opts.KeepOrder && i < first || !m.opts.KeepOrder && seed != 0 && coins.IntN(2) == 0 && c.fits() {
 			c.store()
 		}
 	}

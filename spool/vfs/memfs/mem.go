@@ -21,6 +21,11 @@ type Options struct {
 	// SyncExport makes every change of names durable at once, as on NFS.
 	SyncExport bool
 
+	// KeepOrder: changes of names become durable in the order in which they
+	// were made, as with a journal: a sync makes all earlier ones durable, and
+	// of those after it a crash leaves the first ones.
+	KeepOrder bool
+
 	// MaxOps makes the operation after that many panic: a scenario that would
 	// run for ever. Zero means one million.
 	MaxOps int

@@ -69,6 +69,7 @@ func (l *Lab) add(o nfsfacts.HostOptions) (*host, error) {
 	if twin, ok := o.Twin.(*host); ok {
 		mount.Identifier = twin.m.Name()
 	}
+	mount.NewPort = o.NewPort
 	h := &host{l: l, m: l.w.Machine(name)}
 	h.c = l.s.Mount(h.m, mount)
 	l.of[h.c] = h
