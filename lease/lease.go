@@ -1,6 +1,7 @@
 package lease
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -25,6 +26,7 @@ type Lease struct {
 
 	// The heartbeat's task alone.
 	counter uint64
+	written []byte // the last record
 	beats   beats
 	absent  int // heartbeats in a row that didn't find the host on the roster
 
@@ -253,8 +255,12 @@ func (l *Lease) beat(start time.Duration) bool {
 // superseded notices an instance of this host with a higher epoch: both have
 // the flock, if the lock service is broken, and write the same record.
 func (l *Lease) superseded() bool {
-	r, err := ReadRecord(l.f.fs, l.Host())
-	if err != nil || r.Nonce == l.cfg.Identity.Nonce || r.Epoch <= l.epoch {
+	data, err := readRaw(l.f.fs, l.Host())
+	if err != nil || bytes.Equal(data, l.written) {
+		return false
+	}
+	r, err := DecodeRecord(data)
+	if err != nil || r.Host != l.Host() || r.Nonce == l.cfg.Identity.Nonce || r.Epoch <= l.epoch {
 		return false
 	}
 	l.end(&LostError{Host: l.Host(), Epoch: l.epoch, Why: fmt.Sprintf(
@@ -280,6 +286,7 @@ func (l *Lease) write(goodbye bool) error {
 	if err != nil {
 		return err
 	}
+	l.written = data
 	return l.grip.rec.Write(data)
 }
 

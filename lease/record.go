@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 	"unicode"
@@ -89,6 +90,9 @@ const (
 	maxJSON    = RecordSize - headerSize - 1
 )
 
+// blank is a record without content.
+var blank = strings.Repeat(" ", RecordSize-1) + "\n"
+
 // Bounds of what goes into a record; longer texts are cut.
 const (
 	maxReason = 200
@@ -122,10 +126,7 @@ func EncodeRecord(r Record) ([]byte, error) {
 	buf := bytes.NewBuffer(make([]byte, 0, RecordSize))
 	fmt.Fprintf(buf, header, len(data), crc32.Checksum(data, castagnoli))
 	buf.Write(data)
-	for buf.Len() < RecordSize-1 {
-		buf.WriteByte(' ')
-	}
-	buf.WriteByte('\n')
+	buf.WriteString(blank[buf.Len():])
 	return buf.Bytes(), nil
 }
 
@@ -172,12 +173,12 @@ func cut(s string, n int) string {
 // DecodeRecord reverses EncodeRecord. ErrTorn: what a reader may see for a
 // moment. Any other error: a whole record that this version doesn't understand.
 func DecodeRecord(data []byte) (Record, error) {
-	var size, sum uint32
 	if len(data) != RecordSize {
 		return Record{}, fmt.Errorf("%w: %d bytes", ErrTorn, len(data))
 	}
 	head := string(data[:headerSize])
-	if _, err := fmt.Sscanf(head, header, &size, &sum); err != nil || fmt.Sprintf(header, size, sum) != head {
+	size, sum, ok := parseHeader(head)
+	if !ok {
 		if strings.HasPrefix(head, "fencepost-heartbeat ") && !strings.HasPrefix(head, header[:22]) {
 			return Record{}, fmt.Errorf("heartbeat record of an unknown version: %q", head)
 		}
@@ -190,7 +191,7 @@ func DecodeRecord(data []byte) (Record, error) {
 	if crc32.Checksum(body, castagnoli) != sum {
 		return Record{}, fmt.Errorf("%w: checksum", ErrTorn)
 	}
-	if strings.Trim(string(rest[:len(rest)-1]), " ") != "" || rest[len(rest)-1] != '\n' {
+	if string(rest) != blank[RecordSize-len(rest):] {
 		return Record{}, fmt.Errorf("%w: padding", ErrTorn)
 	}
 	var w wire
@@ -198,6 +199,14 @@ func DecodeRecord(data []byte) (Record, error) {
 		return Record{}, fmt.Errorf("heartbeat record: %w", err)
 	}
 	return w.record()
+}
+
+// parseHeader reads what header writes, and nothing else.
+func parseHeader(head string) (size, sum uint32, ok bool) {
+	n, err1 := strconv.ParseUint(head[headerSize-14:headerSize-10], 10, 32)
+	c, err2 := strconv.ParseUint(head[headerSize-9:headerSize-1], 16, 32)
+	size, sum = uint32(n), uint32(c)
+	return size, sum, err1 == nil && err2 == nil && fmt.Sprintf(header, size, sum) == head
 }
 
 func (w wire) check() error {
