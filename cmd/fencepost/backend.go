@@ -29,7 +29,7 @@ func (b *backend) Accept(_ context.Context, r codec.Record) (duplicate bool, err
 	if err != nil {
 		return false, err
 	}
-	a, err := b.node.Accept(r.ID, data, sameJob(r.Digest))
+	a, err := b.node.Accept(r.ID, data, node.SameJob(r.Digest))
 	if errors.Is(err, node.ErrNotReady) {
 		return false, ingest.ErrBusy
 	}

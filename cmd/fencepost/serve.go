@@ -221,7 +221,7 @@ func (d *daemon) nodeConfig(sp *spool.Spool, dir string) (node.Config, error) {
 	cfg := node.Config{Env: sp.Env, Spool: sp, Identity: d.id, Heartbeat: c.Heartbeat.Duration, TTL: c.Lease.Duration,
 		Workers: c.Workers, Poll: c.Poll.Duration, MaxPoll: opt.MaxPoll, ClaimMax: c.ClaimMax.Duration,
 		SealMax: c.SealMax.Duration, Grace: 30 * time.Second, Convert: codec.Translate,
-		Parse: adoptee(d.id.Host, sp.Env.Wall), Mount: d.mount, Tee: d.tee, Warn: d.warn, JournalKey: d.keys.Journal}
+		Parse: node.Adoptee(d.id.Host, sp.Env.Wall), Mount: d.mount, Tee: d.tee, Warn: d.warn, JournalKey: d.keys.Journal}
 	for _, s := range c.Stages {
 		cfg.Stages = append(cfg.Stages, spool.Stage(s))
 	}

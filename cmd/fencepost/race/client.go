@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"fencepost/cmd/fencepost/node"
 	"fencepost/codec"
 	"fencepost/spool"
 	"fencepost/spool/env/simenv"
@@ -107,17 +108,10 @@ func (s *send) accept(h *host, reply func(error)) {
 	h.proc.Go("accept", func() {
 		data, err := codec.EncodeXML(rec)
 		if err == nil {
-			_, err = n.Accept(rec.ID, data, sameJob(rec.Digest))
+			_, err = n.Accept(rec.ID, data, node.SameJob(rec.Digest))
 		}
 		reply(err)
 	})
-}
-
-func sameJob(digest string) func([]byte) (bool, error) {
-	return func(existing []byte) (bool, error) {
-		old, err := codec.DecodeXML(existing)
-		return err == nil && old.Digest == digest, err
-	}
 }
 
 // answer is what the client does with one.

@@ -1,4 +1,4 @@
-package main
+package node
 
 import (
 	"strings"
@@ -12,7 +12,7 @@ import (
 func TestAdoptee(t *testing.T) {
 	const fresh, own = "01890a5d-ac96-774b-bcce-b302099a8057", "01902d5a-7b3c-7def-8123-456789abcdef"
 	at := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
-	parse := adoptee("a", func() time.Time { return at })
+	parse := Adoptee("a", func() time.Time { return at })
 	job := codec.Job{Name: "nightly", Command: []string{"/bin/true"}}
 	doc, err := codec.EncodeXML(codec.Record{ID: own, Job: job, Client: "legacy", ReceivedAt: at.Add(-time.Hour), ReceivedBy: "old",
 		Digest: strings.Repeat("0", 64)})
@@ -30,7 +30,7 @@ func TestAdoptee(t *testing.T) {
 			continue
 		}
 		r, err := codec.DecodeXML(got.Data)
-		if err != nil || r.ID != tc.id || !r.Job.Equal(job) || r.Digest != codec.Digest(job) || r.ReceivedBy != "a" || r.Client != adoptClient {
+		if err != nil || r.ID != tc.id || !r.Job.Equal(job) || r.Digest != codec.Digest(job) || r.ReceivedBy != "a" || r.Client != AdoptClient {
 			t.Errorf("%s: %+v, %v", name, r, err)
 		}
 		if same, err := got.Same(doc); same || err != nil {

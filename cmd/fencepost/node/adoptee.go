@@ -1,4 +1,4 @@
-package main
+package node
 
 import (
 	"bytes"
@@ -9,14 +9,14 @@ import (
 	"fencepost/spool"
 )
 
-// adoptClient stands for the client in the record of a job that came in as a
+// AdoptClient stands for the client in the record of a job that came in as a
 // file.
-const adoptClient = "inbox"
+const AdoptClient = "inbox"
 
-// adoptee makes jobs of the files in an inbox: documents of the XML stage, and
+// Adoptee makes jobs of the files in an inbox: documents of the XML stage, and
 // job documents in JSON. A document that brings an id keeps it, so that one that
 // is delivered twice is one job; who accepted it, and when, is written anew.
-func adoptee(host string, wall func() time.Time) spool.Parse {
+func Adoptee(host string, wall func() time.Time) spool.Parse {
 	return func(id string, data []byte) (spool.Adoptee, error) {
 		var job codec.Job
 		var own string
@@ -34,18 +34,18 @@ func adoptee(host string, wall func() time.Time) spool.Parse {
 		if own != "" {
 			id = own
 		}
-		r := codec.Record{ID: id, Job: job, Client: adoptClient, ReceivedAt: wall().UTC().Truncate(time.Millisecond),
+		r := codec.Record{ID: id, Job: job, Client: AdoptClient, ReceivedAt: wall().UTC().Truncate(time.Millisecond),
 			ReceivedBy: host, Digest: codec.Digest(job)}
 		out, err := codec.EncodeXML(r)
 		if err != nil {
 			return spool.Adoptee{}, err
 		}
-		return spool.Adoptee{ID: id, Data: out, Same: sameJob(r.Digest)}, nil
+		return spool.Adoptee{ID: id, Data: out, Same: SameJob(r.Digest)}, nil
 	}
 }
 
-// sameJob compares what the gate has with a job of the given digest.
-func sameJob(digest string) func(existing []byte) (bool, error) {
+// SameJob compares what the gate has with a job of the given digest.
+func SameJob(digest string) func(existing []byte) (bool, error) {
 	return func(existing []byte) (bool, error) {
 		old, err := codec.DecodeXML(existing)
 		if err != nil {
