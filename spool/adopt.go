@@ -9,6 +9,8 @@ import (
 	"syscall"
 
 	"github.com/google/uuid"
+
+	"fencepost/spool/env/drill"
 )
 
 // Parse makes a job of a foreign file's contents; it is a pure function but for
@@ -38,6 +40,9 @@ type Adoptee struct {
 // sum is the digest of what had settled: a file that changed since is left to
 // the own sweep, which comes later.
 func (in *Instance) Adopt(inbox, name string, sum [sha256.Size]byte) error {
+	if drill.Broken(in.Env, drill.AdoptByLink) {
+		return in.adoptInPlace(path.Join(inbox, name))
+	}
 	n := Name{Stage: StageAdopt, Seq: in.nextSeq(), ID: in.freshID(), Ext: "xml"}
 	if path.Ext(name) == ".json" {
 		n.Ext = "json"
@@ -60,6 +65,22 @@ func (in *Instance) Adopt(inbox, name string, sum [sha256.Size]byte) error {
 		return fmt.Errorf("adopt %s: %w", from, ErrLost)
 	}
 	return fmt.Errorf("adopt %s: %w", from, errors.Join(err, ErrUnclear, in.fencedIfGone(err)))
+}
+
+// adoptInPlace is a seeded bug: the gate first, then the inbox.
+func (in *Instance) adoptInPlace(from string) error {
+	data, _, err := in.FS.Read(from, in.Limits.FileSize)
+	if err != nil {
+		return err
+	}
+	job, err := in.Parse(in.freshID(), data)
+	if err != nil {
+		return err
+	}
+	if _, err = in.Accept(job.ID, job.Data, job.Same); err != nil {
+		return err
+	}
+	return in.removeName(from)
 }
 
 // taken is what is known of a file by who took it out of its inbox.

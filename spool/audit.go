@@ -7,6 +7,8 @@ import (
 	"slices"
 	"syscall"
 	"time"
+
+	"fencepost/spool/env/drill"
 )
 
 // Balance is an audit: accepted = the sum of the places, difference 0. It is
@@ -49,7 +51,7 @@ func (s *Spool) Audit(ctx context.Context, wait time.Duration) (Balance, error) 
 	}
 	vanished, duplicated, ungated := first.suspects()
 	for range 2 {
-		if len(vanished)+len(duplicated)+len(ungated) == 0 {
+		if len(vanished)+len(duplicated)+len(ungated) == 0 || drill.Broken(s.Env, drill.RecoverOnePass) {
 			break
 		}
 		if err := s.Env.Sleep(ctx, wait); err != nil {

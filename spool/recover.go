@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"path"
+
+	"fencepost/spool/env/drill"
 )
 
 // Recovery says what became of one vanished job.
@@ -45,7 +47,7 @@ func (in *Instance) Recover(ctx context.Context, id string, ask AskCluster, dryR
 	if err != nil {
 		return r, fmt.Errorf("recover %s: %w", id, err)
 	}
-	if found = in.linked(id, found); len(found) > 0 {
+	if found = in.linked(id, found); len(found) > 0 && !drill.Broken(in.Env, drill.RecoverOnePass) {
 		r.Did, r.Path = DidFind, Furthest(found).Path
 		return r, nil
 	}

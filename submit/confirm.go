@@ -88,7 +88,7 @@ func (e *Engine) there(all []*tracked, want func(*tracked) bool) []*tracked {
 			}
 			dirs[dir] = names
 		}
-		if slices.Contains(names, base) {
+		if slices.Contains(names, base) || drill.Broken(e.env, drill.NoPlaceCheck) {
 			return false
 		}
 		e.untrack(t)
@@ -112,6 +112,7 @@ func (e *Engine) judge(t *tracked, l listing) (action, string) {
 		return absent, "the cluster doesn't know id " + t.id
 	case j.Key != t.s.Name.ID:
 		return absent, fmt.Sprintf("id %s belongs to another job: %s", t.id, j.Name)
+	case drill.Broken(e.env, drill.NameOnlyCheck):
 	case j.Token != t.s.Token().String() && e.ourToken(j.Token):
 		return absent, fmt.Sprintf("id %s belongs to another submission of this job: %s", t.id, j.Token)
 	case j.Token != t.s.Token().String():

@@ -64,6 +64,9 @@ func (e *Engine) submitHeld(ctx context.Context, c *spool.Claim, req Request) er
 		_ = e.cluster.Release(ctx, []string{id})
 	}
 	s, err := c.Seal(id)
+	if errors.Is(err, spool.ErrLost) && drill.Broken(e.env, drill.CancelOnAbsent) {
+		_ = e.cluster.Cancel(context.WithoutCancel(ctx), id)
+	}
 	if err != nil {
 		return err // the cluster's job is left alone: the ghosts' sweep has proof or waits
 	}

@@ -212,7 +212,7 @@ func (c *Client) Release(ctx context.Context, ids []string) error {
 // Cancel implements submit.Cluster: it spares what isn't held.
 func (c *Client) Cancel(ctx context.Context, id string) error {
 	return c.call(ctx, OpCancel, id, func() error {
-		if j := c.sim.jobs[id]; j != nil && j.state == submit.Held && !c.sim.Another[c.site.Host] {
+		if j := c.sim.jobs[id]; j != nil && (j.state == submit.Held || c.sim.CancelRuns && !j.state.Ended()) && !c.sim.Another[c.site.Host] {
 			c.sim.end(j, submit.Cancelled, c.sim.opt.Now())
 			c.sim.Stats.Cancelled++
 		}

@@ -72,6 +72,8 @@ type Sim struct {
 	Unfit   map[string]error // by host: what its probe and its submissions answer
 	Another map[string]bool  // hosts that are configured for another cluster
 	Reject  map[string]bool  // by name: jobs that are bad
+	// CancelRuns breaks the promise that a cancel spares what isn't held.
+	CancelRuns bool
 
 	opt     Options
 	jobs    map[string]*job // by id

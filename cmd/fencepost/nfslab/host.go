@@ -47,6 +47,10 @@ type Host struct {
 	lost   chan string
 }
 
+// maxHosts bounds the hosts that a laboratory ever had: an address is never
+// used again, since servers remember clients by it.
+const maxHosts = 240
+
 // AddHost starts a host and mounts the export on it.
 func (l *Lab) AddHost(ctx context.Context, c HostConfig) (*Host, error) {
 	h := &Host{Name: c.Name, lab: l, acks: make(chan string, 16), lost: make(chan string, 16)}
@@ -54,8 +58,8 @@ func (l *Lab) AddHost(ctx context.Context, c HostConfig) (*Host, error) {
 	l.hosts = append(l.hosts, h)
 	h.number = len(l.hosts)
 	l.mu.Unlock()
-	if h.number > 99 {
-		return nil, errors.New("more than 99 hosts")
+	if h.number > maxHosts {
+		return nil, fmt.Errorf("more than %d hosts", maxHosts)
 	}
 	h.Addr = guest.HostAddr(h.number)
 	if h.Name == "" {

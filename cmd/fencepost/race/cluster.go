@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"fencepost/spool"
+	"fencepost/spool/env/drill"
 	"fencepost/spool/env/simenv"
 	"fencepost/spool/vfs"
 	"fencepost/submit"
@@ -14,7 +15,7 @@ import (
 
 // setUpCluster makes the cluster that all hosts submit to.
 func (r *run) setUpCluster() {
-	opt := clustersim.Options{Caps: r.plan.caps, Now: r.w.Now, StartAfter: 300 * time.Millisecond, RunTime: 2 * time.Second,
+	opt := clustersim.Options{Caps: r.plan.caps, Now: r.w.Now, StartAfter: 300 * time.Millisecond, RunTime: r.plan.runs,
 		MinJobAge: 90 * time.Second, Latency: 4 * time.Millisecond, Guard: r.plan.guard}
 	if r.plan.on[ClusterLags] && r.plan.caps.List {
 		opt.ListLag = r.plan.lag
@@ -24,6 +25,7 @@ func (r *run) setUpCluster() {
 		opt.KeyWindow = keyWindow
 	}
 	r.sim = clustersim.New(opt)
+	r.sim.CancelRuns = r.bugs[drill.CancelRuns]
 	r.sim.Inject = r.clusterFate
 	r.sim.Before = r.clusterActs
 	r.sim.OnStart = r.clusterStarts
@@ -73,7 +75,8 @@ func (r *run) clusterActs(c clustersim.Call) {
 		return
 	}
 	for _, j := range r.sim.Jobs() {
-		if j.ID != c.Arg || len(j.Name) < idLength || j.State != submit.Held {
+		spared := j.State != submit.Held && !(c.Op == clustersim.OpCancel && r.sim.CancelRuns)
+		if j.ID != c.Arg || len(j.Name) < idLength || spared {
 			continue
 		}
 		if id := j.Name[len(j.Name)-idLength:]; c.Op == clustersim.OpRelease {

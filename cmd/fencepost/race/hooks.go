@@ -109,22 +109,21 @@ func (r *run) onCall(c *nfssim.Call) {
 		return
 	}
 	if mode := r.chance(h.calls, c, modes-1); mode != modeNone {
-		r.strike(h, mode, h.calls, "before "+c.Op+" "+c.From)
+		r.strike(h, c.Proc, mode, h.calls, "before "+c.Op+" "+c.From)
 	}
 }
 
-// strike does to a host what a mode says.
-func (r *run) strike(h *host, mode uint32, lane *simenv.Lane, when string) {
+// strike does to a host, or to one of its processes, what a mode says.
+func (r *run) strike(h *host, p *simenv.Proc, mode uint32, lane *simenv.Lane, when string) {
 	fault := [...]Fault{"", Kill, Stop, Freeze, Crash, Cut}[mode]
 	if !r.plan.on[fault] {
 		return
 	}
 	d := r.pause(lane)
-	p := h.proc
 	r.did(fault, h, when, r.w.Now()+d)
 	switch mode {
 	case modeKill:
-		h.killed(d)
+		r.killIf(h, p, d)
 	case modeStop:
 		p.Stop()
 		r.w.After(d, p.Continue)
@@ -167,11 +166,11 @@ func (r *run) fate(c *nfssim.Call) nfssim.Fate {
 	table := latencies()
 	v := h.net.Rare(1, 4, 64)
 	f := nfssim.Fate{Out: table[v&7], Back: table[v>>3]}
-	if h.slow {
+	if h.slow || h.commandSlow && c.Proc == h.command {
 		f.Out, f.Back = 10*f.Out+100*time.Millisecond, 10*f.Back
 	}
 	mode := r.chance(h.net, c, ways-1)
-	p := h.proc
+	p := c.Proc
 	switch {
 	case mode == wayLose && r.plan.on[LostReply]:
 		f.LoseReply = true
@@ -181,20 +180,31 @@ func (r *run) fate(c *nfssim.Call) nfssim.Fate {
 		r.did(Late, h, c.Op+" "+c.From, r.w.Now()+f.Stall)
 		if mode == wayLateAndKill && r.plan.on[Kill] {
 			d := r.pause(h.net)
-			r.w.After(f.Stall/8, func() { r.killIf(h, p, d) })
+			r.w.After(f.Stall/8, func() { r.killUnderWay(h, p, d) })
 		}
 	case mode == wayKill && r.plan.on[Kill]:
 		d := r.pause(h.net)
-		r.w.After(f.Out/2, func() { r.killIf(h, p, d) })
+		r.w.After(f.Out/2, func() { r.killUnderWay(h, p, d) })
 	}
 	return f
 }
 
-// killIf kills a process that still runs.
-func (r *run) killIf(h *host, p *simenv.Proc, d time.Duration) {
-	if h.proc == p && !p.Dead() {
+func (r *run) killUnderWay(h *host, p *simenv.Proc, d time.Duration) {
+	if h.proc == p && !p.Dead() || h.command == p && p != nil && !p.Dead() {
 		r.did(Kill, h, "while a call is under way", r.w.Now()+d)
+		r.killIf(h, p, d)
+	}
+}
+
+// killIf kills a process that still runs: the host's program, or a person's
+// command.
+func (r *run) killIf(h *host, p *simenv.Proc, d time.Duration) {
+	switch {
+	case p.Dead():
+	case h.proc == p:
 		h.killed(d)
+	case h.command == p:
+		p.Kill()
 	}
 }
 
@@ -211,10 +221,10 @@ func (r *run) onEffect(e *nfssim.Effect) {
 		r.copyOf(e.To)
 	}
 	h := r.hostOf(c.proc)
-	if h == nil || e.Call == nil || h.proc != c.proc || c.proc.Dead() {
+	if h == nil || e.Call == nil || h.proc != c.proc && h.command != c.proc || c.proc.Dead() {
 		return
 	}
 	if mode := r.chance(h.effects, e.Call, modes-1); mode != modeNone {
-		r.strike(h, mode, h.effects, "after "+e.Op+" "+e.From)
+		r.strike(h, c.proc, mode, h.effects, "after "+e.Op+" "+e.From)
 	}
 }

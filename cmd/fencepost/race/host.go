@@ -37,6 +37,8 @@ type host struct {
 
 	calls, net, effects, cluster *simenv.Lane
 	slow                         bool
+	command                      *simenv.Proc // a person's
+	commandSlow                  bool
 }
 
 func (r *run) newHost(name, label string, opt nfssim.MountOptions) *host {
@@ -95,7 +97,7 @@ func (h *host) config(e environment) node.Config {
 	return node.Config{Env: e, Spool: sp, Identity: id, Heartbeat: heartbeat, TTL: ttl,
 		Stages:  []spool.Stage{spool.Ingest, spool.Translate, spool.Submit},
 		Workers: 2, Poll: poll, MaxPoll: maxPoll, ClaimMax: claimMax, SealMax: sealMax, Grace: grace, AuditEvery: auditEvery,
-		Convert: codec.Translate, Cluster: r.clusterOf(h, e, sp.NamePrefix()), Submit: r.submitOptions(), Tee: h.tee, Warn: h.warn}
+		Convert: codec.Translate, Parse: node.Adoptee(h.name, e.Wall), Cluster: r.clusterOf(h, e, sp.NamePrefix()), Submit: r.submitOptions(), Tee: h.tee, Warn: h.warn}
 }
 
 // tee sees the journal's events: they are counted, and never believed.
@@ -162,6 +164,9 @@ func (h *host) crash(after time.Duration) {
 	if h.proc != nil {
 		h.node = nil
 		h.proc.Kill()
+	}
+	if h.command != nil {
+		h.command.Kill()
 	}
 	h.client.Crash()
 	h.id.BootID = fmt.Sprintf("boot-%s-%d", h.label, h.starts+1)

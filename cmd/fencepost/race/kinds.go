@@ -39,6 +39,8 @@ const (
 	ClusterCrash  Fault = "cluster-crash"
 	Restart       Fault = "restart"
 	Copied        Fault = "copied"
+	Writer        Fault = "writer"
+	Recover       Fault = "recover"
 )
 
 // kind describes a fault.
@@ -80,6 +82,8 @@ func kinds() []kind {
 		{ClusterCrash, "the cluster's controller crashes and forgets its last seconds; ids are used again (jobs have the guard)", false},
 		{Restart, "a host's program is stopped in order, and started again", false},
 		{Copied, "somebody copies a job's file in the stage's directory", false},
+		{Writer, "a legacy program writes orders into an inbox, in place and slowly", false},
+		{Recover, "a person runs audit --recover on a host, while faults last and when they are over", false},
 	}
 }
 

@@ -45,6 +45,7 @@ type job struct {
 	bad    bool            // the cluster refuses it
 	sealed []sealedAs
 	starts int
+	order  *order // that it was written as, if any
 }
 
 // sealedAs is a cluster id that was decided.
@@ -103,6 +104,7 @@ func (o *oracle) effect(c change) {
 	case opLink, opCreate:
 		o.put(c.to, c)
 	case opRemove:
+		o.removed(c)
 		o.drop(c.from, c)
 		o.check(c.from)
 	case opMkdir:
@@ -155,6 +157,9 @@ func (o *oracle) droppedDraft(j *job, p place) {
 
 func (o *oracle) put(path string, c change) {
 	p, j := o.jobOf(path)
+	if j == nil {
+		j = o.ordered(p, c.ino)
+	}
 	if j == nil {
 		return
 	}
@@ -216,6 +221,9 @@ func (o *oracle) accepted(j *job, p place) {
 	if j.json, err = codec.Translate(j.xml); err != nil {
 		o.violate(Safety, "payload", j.id, "what was accepted as job %d is no job: %v", j.n, err)
 	}
+	if j.order != nil {
+		o.adopted(j)
+	}
 }
 
 // claimed: a token is one claim's for ever.
@@ -229,7 +237,7 @@ func (o *oracle) claimed(j *job, p place) {
 // waits: a name under which a job waits is never used twice, so that a late
 // rename can't catch it.
 func (o *oracle) waits(j *job, p place) {
-	if j.used[p.path] && !j.copied {
+	if j.used[p.path] && !j.copied && !j.stolen {
 		o.violate(Safety, "name", j.id, "job %d waits again under a name that it had: %s", j.n, p.path)
 	}
 	j.used[p.path] = true

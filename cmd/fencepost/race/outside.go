@@ -110,14 +110,20 @@ func (o *oracle) settled() bool {
 		if !j.given {
 			return false
 		}
-		if j.gate != 0 && !j.stolen && !slices.ContainsFunc(j.places, place.final) {
+		if j.gate != 0 && !slices.ContainsFunc(j.places, place.final) && !(j.stolen && o.restored(j)) {
 			return false
 		}
 		if j.copied && slices.ContainsFunc(j.places, func(p place) bool { return p.live() && !p.final() }) {
 			return false // both files come to their end
 		}
 	}
-	return true
+	return !slices.ContainsFunc(o.r.orders, func(w *order) bool { return w.job == nil })
+}
+
+// restored: what a legacy consumer took stays away, unless a person is to bring
+// it back: then a copy comes to an end, or is parked where the job may have run.
+func (o *oracle) restored(j *job) bool {
+	return !o.r.plan.on[Recover] || o.r.recovered && slices.ContainsFunc(j.places, func(p place) bool { return p.where == atCopy })
 }
 
 // ended counts the jobs by their end.
@@ -134,12 +140,17 @@ func (o *oracle) count(w where) (n int) {
 func (o *oracle) unsettled() string {
 	var b strings.Builder
 	for _, j := range o.order {
-		if j.gate != 0 && !j.stolen && !slices.ContainsFunc(j.places, place.final) {
+		if j.gate != 0 && !slices.ContainsFunc(j.places, place.final) && !(j.stolen && o.restored(j)) {
 			fmt.Fprintf(&b, "job %d (%s):", j.n, j.id)
 			for _, p := range j.places {
 				fmt.Fprintf(&b, " %s", p.path)
 			}
 			b.WriteByte('\n')
+		}
+	}
+	for _, w := range o.r.orders {
+		if w.job == nil {
+			fmt.Fprintf(&b, "order %d was never accepted\n", w.n)
 		}
 	}
 	return b.String()

@@ -22,22 +22,20 @@ type plan struct {
 	caps    submit.Caps
 	guard   bool
 	lag     time.Duration
-	moments uint32 // faults by the clock
+	runs    time.Duration // how long a job does
+	moments uint32        // faults by the clock
 }
 
 // few kinds of faults are all on in each run.
 const few = 6
 
+// firstKinds are the kinds that a plan's lane begins with. Later ones come at
+// its end: a tape that is older than they are has them off.
+const firstKinds = 28
+
 func newPlan(lane *simenv.Lane, opt Options) plan {
 	p := plan{on: map[Fault]bool{}}
-	for _, k := range kinds() {
-		// Decided for all kinds, so that a tape fits whatever is asked for.
-		// A few that were asked for are all meant.
-		on := lane.Pick(2) == 1 || len(opt.Faults) <= few
-		if on && slices.Contains(opt.Faults, k.fault) {
-			p.on[k.fault] = true
-		}
-	}
+	p.choose(lane, opt, kinds()[:firstKinds])
 	p.rate = []uint32{400, 30, 60, 120, 240}[lane.Pick(5)]
 	p.most = []int{2, 1, 3, 5, 8}[lane.Pick(5)]
 	p.chaos = []time.Duration{8 * time.Second, 5 * time.Second, 12 * time.Second}[lane.Pick(3)]
@@ -52,6 +50,8 @@ func newPlan(lane *simenv.Lane, opt Options) plan {
 	}[lane.Pick(5)]
 	p.lag = []time.Duration{500 * time.Millisecond, 1500 * time.Millisecond}[lane.Pick(2)]
 	p.moments = lane.Pick(5)
+	p.choose(lane, opt, kinds()[firstKinds:])
+	p.runs = []time.Duration{2 * time.Second, 40 * time.Second}[lane.Pick(2)]
 	// What a crashed controller forgets may have run: only the guard in the
 	// job keeps it from running twice.
 	p.guard = p.on[ClusterCrash] && p.caps.Hold
@@ -62,6 +62,17 @@ func newPlan(lane *simenv.Lane, opt Options) plan {
 		delete(p.on, ClusterCrash)
 	}
 	return p
+}
+
+// choose decides for all kinds, so that a tape fits whatever is asked for. A few
+// that were asked for are all meant.
+func (p plan) choose(lane *simenv.Lane, opt Options, of []kind) {
+	for _, k := range of {
+		on := lane.Pick(2) == 1 || len(opt.Faults) <= few
+		if on && slices.Contains(opt.Faults, k.fault) {
+			p.on[k.fault] = true
+		}
+	}
 }
 
 // mountOptions differ between runs, and in some between hosts.

@@ -30,6 +30,7 @@ type run struct {
 	guests []*host // twins, clones, strangers: not there at the end
 	byProc map[*simenv.Proc]*host
 	rogue  *simenv.Proc
+	orders []*order
 	oracle *oracle
 	bugs   map[drill.Bug]bool
 
@@ -43,7 +44,9 @@ type run struct {
 	seen     Counts
 	events   []history.Event
 	cluster  struct{ lied, crashed bool }
-	listed   map[string]int // how often the controller had crashed when a host listed it last
+	// recovered: a person has brought back what vanished, after all faults.
+	recovered bool
+	listed    map[string]int // how often the controller had crashed when a host listed it last
 }
 
 // Run makes one run.
@@ -84,15 +87,20 @@ func newRun(opt Options) *run {
 // setUp makes the spool and enrols the hosts, before anything can go wrong.
 func (r *run) setUp() {
 	id := "5f0e0000-0000-4000-8000-000000000001"
+	inbox := ""
 	l := spool.DefaultLayout()
 	r.format = spool.Format{Version: spool.FormatVersion, SpoolID: id,
 		Stages: spool.FormatStages{Translate: spool.FormatStage{Dir: l.Translate}, Submit: spool.FormatStage{Dir: l.Submit}}}
+	if r.plan.on[Writer] {
+		r.format.Inboxes = []spool.FormatInbox{{Dir: inboxDir, Pattern: "*.json", Settle: settle.String()}}
+		inbox = fmt.Sprintf("[[inbox]]\ndir = %q\npattern = \"*.json\"\nsettle = %q\n", inboxDir, settle)
+	}
 	admin := r.w.Machine("admin").Start("init")
 	admin.SetFS(r.srv.Direct())
 	admin.Go("init", func() {
 		// The file first: Init would draw a name for its draft.
-		text := fmt.Sprintf("version = %d\nspool_id = %q\n[stages.translate]\ndir = %q\n[stages.submit]\ndir = %q\n",
-			spool.FormatVersion, id, l.Translate, l.Submit)
+		text := fmt.Sprintf("version = %d\nspool_id = %q\n[stages.translate]\ndir = %q\n[stages.submit]\ndir = %q\n%s",
+			spool.FormatVersion, id, l.Translate, l.Submit, inbox)
 		if _, err := admin.FS().Create(spool.FormatFile, []byte(text)); err != nil {
 			panic(err)
 		}
@@ -124,6 +132,7 @@ func (r *run) fencepost() {
 		r.w.After(time.Duration(h.n)*100*time.Millisecond, h.start)
 	}
 	r.sendAll()
+	r.writeOrders()
 	r.timeline()
 	if !r.w.Run(r.plan.chaos) {
 		return
@@ -186,6 +195,9 @@ func (r *run) tidy() string {
 	for _, base := range []string{spool.DirClaims, spool.DirSealed, spool.DirDrafts} {
 		owners, _ := r.srv.ReadDir(base)
 		for _, owner := range owners {
+			if strings.HasSuffix(owner, spool.CommandHost("")) {
+				continue // one that was killed is only over after an hour
+			}
 			epochs, _ := r.srv.ReadDir(base + "/" + owner)
 			for _, e := range epochs {
 				if !live[owner+"/"+e] {

@@ -46,6 +46,7 @@ func moments() []moment {
 		{Misconfigured, (*run).misconfigures}, {Rogue, (*run).rogues}, {ClusterDown, (*run).clusterDown},
 		{ClusterCrash, (*run).clusterCrashes}, {Cut, (*run).longCut}, {Crash, (*run).powerCut}, {Kill, (*run).killsAtRandom},
 		{Restart, (*run).restarts}, {Copied, (*run).copies},
+		{Recover, (*run).recovers},
 	}
 }
 
@@ -219,6 +220,9 @@ func (r *run) heal() {
 	}
 	if r.rogue != nil {
 		r.rogue.Kill()
+	}
+	if r.plan.on[Recover] {
+		r.w.After(whenHealed, r.recoverAll)
 	}
 	for _, h := range r.hosts {
 		h.slow = false

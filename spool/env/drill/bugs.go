@@ -33,6 +33,12 @@ const (
 	AuditOneLook    Bug = "audit-one-look"
 	AckFirst        Bug = "ack-first"
 	StaleBucket     Bug = "stale-bucket"
+	AdoptByLink     Bug = "adopt-by-link"
+	RecoverOnePass  Bug = "recover-one-pass"
+	NameOnlyCheck   Bug = "name-only-check"
+	NoPlaceCheck    Bug = "no-place-check"
+	CancelOnAbsent  Bug = "cancel-on-absent"
+	CancelRuns      Bug = "cancel-runs"
 )
 
 // Seeded is a bug in words.
@@ -86,6 +92,12 @@ func Bugs() []Seeded {
 		{Bug: IntentReturned, Says: "an intent of a dead instance goes back to its stage", Hole: "2.9", Focus: "kill"},
 		{Bug: AuditOneLook, Says: "a job that one listing doesn't show is reported as vanished", Hole: "14"},
 		{Bug: StaleBucket, Says: "a directory that a client's cache says isn't there isn't looked for", Hole: "3.1"},
+		{Bug: AdoptByLink, Says: "a foreign file is accepted where it lies, and taken out of its inbox after that", Hole: "10", Focus: "writer"},
+		{Bug: RecoverOnePass, Says: "a job that one look doesn't find is entered again", Hole: "7", Focus: "recover,slow,kill,restart", Where: "rename xml/"},
+		{Bug: NameOnlyCheck, Says: "a job is released by its name, whosever submission it is", Hole: "5", With: []Bug{NoPlaceCheck}, Focus: "cluster-late,cluster-crash", Where: "cluster submit"},
+		{Bug: NoPlaceCheck, Says: "a sealed file that isn't there any more is acted for", Layer: true},
+		{Bug: CancelOnAbsent, Says: "who doesn't find its claim cancels what it submitted for it", Hole: "2", With: []Bug{CancelRuns}, Focus: "cut,kill,server-restart", Where: "rename claims/"},
+		{Bug: CancelRuns, Says: "the cluster's cancel doesn't spare what runs", Layer: true},
 		{Bug: AckFirst, Says: "ACCEPTED is answered before the gate"},
 	}
 }
