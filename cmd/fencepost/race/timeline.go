@@ -68,6 +68,7 @@ func (r *run) happens(f Fault, h *host, words string, d time.Duration) bool {
 func (r *run) serverRestarts(*simenv.Lane) {
 	if r.happens(ServerRestart, nil, "the server starts again", serverLease) {
 		r.srv.Restart()
+		r.trouble(r.w.Now() + serverLease + nfssim.MaxPause) // of calls that came in its grace time
 	}
 }
 
@@ -217,6 +218,10 @@ func (r *run) heal() {
 		if g.proc != nil {
 			g.proc.Kill()
 		}
+		// Also one that lost power, which boots for that.
+		boot := g.machine.Start("boot")
+		boot.SetFS(g.client.FS(boot))
+		boot.Go("mount", func() { _, _ = boot.FS().List(spool.DirHosts) })
 	}
 	if r.rogue != nil {
 		r.rogue.Kill()

@@ -42,10 +42,10 @@ const (
 	// reconnect is how long a client takes to have a connection again.
 	reconnect = time.Second
 
-	// Linux asks a server that is in grace, or in need of time, again after
-	// these.
 	minPause = 100 * time.Millisecond
-	maxPause = 15 * time.Second
+	// MaxPause is for how long Linux may wait, after a server was in grace or in
+	// need of time, until it asks again. It begins with a tenth of a second.
+	MaxPause = 15 * time.Second
 )
 
 // rpc returns a request to fill.
@@ -170,7 +170,7 @@ func (r *rpc) arrived() {
 		r.reply = reply{names: names, opened: opened}
 		s.serve(r.call, r.executed, &r.request, &r.reply)
 		if r.err == errGrace {
-			r.pause = min(max(2*r.pause, minPause), maxPause)
+			r.pause = min(max(2*r.pause, minPause), MaxPause)
 			s.w.After(r.pause, r.arrive)
 			return
 		}
