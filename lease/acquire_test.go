@@ -14,6 +14,7 @@ import (
 
 	"fencepost/lease"
 	"fencepost/spool"
+	"fencepost/spool/vfs"
 	"fencepost/spool/vfs/memfs"
 )
 
@@ -281,6 +282,41 @@ func TestTakeEpochOfACommand(t *testing.T) {
 		}
 		if _, err := x.admin.FS().List(spool.EpochDir(spool.DirDrafts, owner, n)); err != nil {
 			t.Error(err)
+		}
+	}
+}
+
+// passing makes a higher epoch just before it makes one: another process of the
+// host was quicker, after its own try at this number came to nothing.
+type passing struct {
+	vfs.FS
+	done *bool
+}
+
+func (p passing) Mkdir(dir string) error {
+	if dir == path.Join(spool.EpochsDir("a~cmd"), "1") && !*p.done {
+		*p.done = true
+		if err := p.FS.Mkdir(path.Join(spool.EpochsDir("a~cmd"), "2")); err != nil {
+			return err
+		}
+	}
+	return p.FS.Mkdir(dir)
+}
+
+// TestHole_3_3_EpochBehind: a number that is given out after a higher one is
+// over at its birth. Who made it must not use it: whoever has the higher one
+// has looked for lower ones already.
+func TestHole_3_3_EpochBehind(t *testing.T) {
+	x := newFixture(t, 0, "a")
+	p := x.proc("a")
+	p.Host = x.w.Host("a", passing{p.view, new(bool)})
+	_, n, err := lease.TakeEpoch(ctx, p, p.id)
+	if err != nil || n != 3 {
+		t.Errorf("got epoch %d, %v, want 3", n, err)
+	}
+	for _, base := range []string{spool.DirClaims, spool.DirSealed, spool.DirDrafts} {
+		if names, err := x.admin.FS().List(path.Join(base, "a~cmd")); err != nil || len(names) != 1 || names[0] != "3" {
+			t.Errorf("%s: %v, %v", base, names, err)
 		}
 	}
 }

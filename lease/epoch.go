@@ -71,11 +71,11 @@ func (f files) newEpoch(ctx context.Context, owner string, id Identity, floor ui
 		}
 		n := max(top, floor) + 1
 		trying(n)
-		if err = f.makeEpoch(owner, n, id); err == nil {
+		if err = f.makeEpoch(ctx, owner, n, id); err == nil {
 			return n, nil
 		}
 		floor = n
-		if isErr(err, syscall.EEXIST) {
+		if isErr(err, syscall.EEXIST) || err == errPassed {
 			continue
 		}
 		if failures++; failures == attempts {
@@ -111,9 +111,12 @@ func (f files) highest(ctx context.Context, owner string) (top uint64, err error
 	return top, nil
 }
 
-// makeEpoch: mkdir epochs/N; the nonce in it; then claims, sealed, drafts, each
+// errPassed: a higher number was given out before this one was made.
+var errPassed = errors.New("a higher epoch was made first")
+
+// makeEpoch: mkdir epochs/N; the nonce in it; a look; then claims, sealed, drafts, each
 // on disk before the next is begun.
-func (f files) makeEpoch(owner string, n uint64, id Identity) error {
+func (f files) makeEpoch(ctx context.Context, owner string, n uint64, id Identity) error {
 	dir := path.Join(spool.EpochsDir(owner), strconv.FormatUint(n, 10))
 	if err := f.fs.Mkdir(dir); err != nil && !(isErr(err, syscall.EEXIST) && drill.Broken(f.env, drill.EpochAdopt)) {
 		return err
@@ -124,6 +127,13 @@ func (f files) makeEpoch(owner string, n uint64, id Identity) error {
 	}
 	if err := f.fs.Sync(spool.EpochsDir(owner), dir); err != nil {
 		return err
+	}
+	// Another process of this host may have gone past this number before it was
+	// made: then it was over at its birth, and nobody looks for it any more.
+	if top, err := f.highest(ctx, owner); err != nil {
+		return err
+	} else if top > n && !drill.Broken(f.env, drill.EpochBehind) {
+		return errPassed
 	}
 	for _, base := range epochBases {
 		err := f.fs.Mkdir(spool.EpochDir(base, owner, n))

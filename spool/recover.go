@@ -51,14 +51,14 @@ func (in *Instance) Recover(ctx context.Context, id string, ask AskCluster, dryR
 		r.Did, r.Path = DidFind, Furthest(found).Path
 		return r, nil
 	}
+	var known string
 	if ask != nil {
 		a, err := ask(ctx, id)
 		if err != nil {
 			return r, fmt.Errorf("recover %s: ask the cluster: %w", id, err)
 		}
 		if a.Known {
-			r.Detail = fmt.Sprintf("the cluster has it as %s (%s): not entered again", a.Cluster, a.Detail)
-			return r, nil
+			known = fmt.Sprintf("the cluster has it as %s (%s)", a.Cluster, a.Detail)
 		}
 	}
 	handed, err := in.Exists(OncePath(Submit, id))
@@ -69,8 +69,12 @@ func (in *Instance) Recover(ctx context.Context, id string, ask AskCluster, dryR
 	if err != nil {
 		return r, fmt.Errorf("recover %s: %w", id, err)
 	}
-	if handed {
-		return in.recoverHanded(r, gen, dryRun)
+	switch {
+	case handed:
+		return in.recoverHanded(r, gen, known, dryRun)
+	case known != "":
+		r.Detail = known + ": not entered again"
+		return r, nil
 	}
 	n := Name{Stage: Translate, ID: id, Gen: gen + 1, Ext: "xml"}
 	r.Did, r.Path = DidRecover, in.Layout.EntryPath(Translate, n)
@@ -81,10 +85,16 @@ func (in *Instance) Recover(ctx context.Context, id string, ask AskCluster, dryR
 	return r, in.enter(GatePath(id), n, r.Path, EvRecovered, r.Detail)
 }
 
-// recoverHanded parks a copy of a job that passed the exit gate.
-func (in *Instance) recoverHanded(r Recovery, gen int, dryRun bool) (Recovery, error) {
+// recoverHanded parks a copy of a job that passed the exit gate: also of one that
+// the cluster has, running or held by nobody's doing any more. Without a copy
+// there would be nothing to decide about, and the alarm would stand for ever.
+func (in *Instance) recoverHanded(r Recovery, gen int, known string, dryRun bool) (Recovery, error) {
 	r.Did = DidCopy
-	r.Detail = "it passed the exit gate: it may have been submitted, so a copy is parked; look at the cluster, then unpark " +
+	look := "it may have been submitted, so a copy is parked; look at the cluster"
+	if known != "" {
+		look = known + ", so a copy is parked; see what becomes of that"
+	}
+	r.Detail = "it passed the exit gate: " + look + ", then unpark " +
 		r.Job + " --copy any, with --submitted CLUSTER_ID or --again --force --reason TEXT"
 	copies, err := in.Copies(r.Job)
 	if err != nil {

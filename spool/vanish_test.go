@@ -339,6 +339,33 @@ func TestKnownAtTheCluster(t *testing.T) {
 	}
 }
 
+// TestKnownAndHandedOver: what passed the exit gate and is known to the cluster,
+// be it held by a submission that nobody sealed, is parked as a copy: else its
+// alarm would stand for ever, and nothing could be decided.
+func TestKnownAndHandedOver(t *testing.T) {
+	w := memWorld(t)
+	a := w.start("a")
+	w.through(a, jobA, spool.Submit)
+	w.m.Quiet(func() {
+		c := must(claimIn(a, spool.Submit, jobA))
+		must(c.Once())
+		mustDo(c.Return(spool.Why{Reason: "perhaps accepted, held"}))
+	})
+	w.steal("json/" + jobA + "+1.0.json")
+	in := w.startOn(newEnv(w.m.View("op")), "op~cmd")
+	for range 2 {
+		r, err := in.Recover(ctx, jobA, func(context.Context, string) (spool.Answer, error) {
+			return spool.Answer{Known: true, Cluster: "7", Detail: "held"}, nil
+		}, false)
+		if err != nil || r.Did != spool.DidCopy || !strings.Contains(r.Detail, "7 (held)") {
+			t.Errorf("got %+v, %v", r, err)
+		}
+	}
+	if copies := must(in.Copies(jobA)); len(copies) != 1 {
+		t.Errorf("%d copies", len(copies))
+	}
+}
+
 // TestRecoveredGeneration: the copy's generation is one that the job never had,
 // also when it was taken from a later stage after several tries.
 func TestRecoveredGeneration(t *testing.T) {

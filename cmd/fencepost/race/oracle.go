@@ -314,14 +314,18 @@ func (o *oracle) mkdir(c change) {
 	switch {
 	case len(parts) == 4 && parts[0] == spool.DirHosts && parts[2] == "epochs":
 		n, err := strconv.ParseUint(parts[3], 10, 64)
-		if err != nil || n <= o.epochs[parts[1]] {
-			o.violate(Safety, "epoch", "", "host %s got epoch %s after %d", parts[1], parts[3], o.epochs[parts[1]])
+		if err != nil {
+			o.violate(Safety, "epoch", "", "host %s got epoch %q", parts[1], parts[3])
+		}
+		o.maker[parts[1]+"/"+parts[3]] = c.proc
+		if n < o.epochs[parts[1]] {
+			o.maker[parts[1]+"/"+parts[3]] = nil // over at its birth: nobody may use it
+			return
 		}
 		o.epochs[parts[1]] = n
-		o.maker[parts[1]+"/"+parts[3]] = c.proc
 	case len(parts) == 3 && (parts[0] == spool.DirClaims || parts[0] == spool.DirSealed || parts[0] == spool.DirDrafts):
 		if who := parts[1] + "/" + parts[2]; o.maker[who] != c.proc {
-			o.violate(Safety, "epoch", "", "%s was made by a process that doesn't have epoch %s", c.to, who)
+			o.violate(Safety, "epoch", "", "%s was made by a process that doesn't have epoch %s; the highest was %d", c.to, who, o.epochs[parts[1]])
 		}
 	}
 }

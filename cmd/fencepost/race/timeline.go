@@ -218,10 +218,11 @@ func (r *run) heal() {
 		if g.proc != nil {
 			g.proc.Kill()
 		}
-		// Also one that lost power, which boots for that.
-		boot := g.machine.Start("boot")
-		boot.SetFS(g.client.FS(boot))
-		boot.Go("mount", func() { _, _ = boot.FS().List(spool.DirHosts) })
+		if r.plan.version == "3" { // also one that lost power: it boots for that
+			boot := g.machine.Start("boot")
+			boot.SetFS(g.client.FS(boot))
+			boot.Go("mount", func() { _, _ = boot.FS().List(spool.DirHosts) })
+		}
 	}
 	if r.rogue != nil {
 		r.rogue.Kill()

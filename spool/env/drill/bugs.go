@@ -33,6 +33,7 @@ const (
 	AuditOneLook    Bug = "audit-one-look"
 	AckFirst        Bug = "ack-first"
 	StaleBucket     Bug = "stale-bucket"
+	EpochBehind     Bug = "epoch-behind"
 	AdoptByLink     Bug = "adopt-by-link"
 	RecoverOnePass  Bug = "recover-one-pass"
 	NameOnlyCheck   Bug = "name-only-check"
@@ -80,6 +81,7 @@ func Bugs() []Seeded {
 		{Bug: SameName, Says: "an entry comes back under the name that it had", Hole: "17"},
 		{Bug: SameToken, Says: "all claims of an instance have the same number"},
 		{Bug: EpochAdopt, Says: "an epoch that exists already is taken for the own one", Hole: "2.2", Focus: "clone,kill,server-restart,restart"},
+		{Bug: EpochBehind, Says: "an epoch is begun although a higher one was made before it", Hole: "3.3", Focus: "clone,full,late", Where: "epochs/"},
 		{Bug: ClockExpiry, Says: "a host is gone when its record's time is old by the observer's wall clock"},
 		{Bug: FlockAlone, Says: "a host is gone when its flock is free", Hole: "11", Focus: "skew"},
 		{Bug: ReleaseFirst, Says: "a job is released at the cluster before its seal"},
