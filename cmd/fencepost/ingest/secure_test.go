@@ -50,6 +50,7 @@ func TestTLSAtTheDoor(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "certificate required") {
 		t.Errorf("without a certificate: got %v, want an alert", err)
 	}
+	lateHello(t, s, stranger)
 	for _, bytes := range []string{"", "\x16", "\x16\x03\x01\x40\x00\x01", "GET / HTTP/1.0\r\n\r\n", strings.Repeat("\x16\x03\x01\xff\xff", 1000)} {
 		nc := s.raw(t)
 		_, _ = nc.Write([]byte(bytes))
@@ -66,6 +67,36 @@ func TestTLSAtTheDoor(t *testing.T) {
 	if n := s.Stats().NoTLS; n < 5 {
 		t.Errorf("%d failed handshakes were counted", n)
 	}
+}
+
+// lateHello is a client whose part of the handshake is over before the host has
+// said no: what it sends then must not keep the host's reason from it.
+func lateHello(t *testing.T, s *site, stranger *tls.Config) {
+	t.Helper()
+	var err error
+	for range 5 { // the host stays for two seconds, which a busy machine may need
+		before := s.Stats().NoTLS
+		tc := tls.Client(s.raw(t), stranger)
+		_ = tc.SetDeadline(time.Now().Add(5 * time.Second))
+		if err = tc.Handshake(); err != nil {
+			continue
+		}
+		eventually(t, "the host says no", func() bool { return s.Stats().NoTLS > before })
+		hello := frame(t, codec.Hello{Versions: []uint64{1}, Client: "x"})
+		for range 3 { // the first is what a closed socket would answer with a reset
+			if _, werr := tc.NetConn().Write(hello); werr != nil {
+				err = werr
+			}
+			time.Sleep(20 * time.Millisecond)
+		}
+		if err != nil {
+			continue
+		}
+		if _, err = tc.Read(make([]byte, 1)); strings.Contains(err.Error(), "certificate required") {
+			return
+		}
+	}
+	t.Errorf("the reason got lost: %v", err)
 }
 
 // Beyond the limit peers are told so inside TLS, too.

@@ -145,6 +145,10 @@ const (
 func (c *conn) hangUp() { hangUp(c.nc, hangUpTime) }
 
 func hangUp(nc net.Conn, wait time.Duration) {
+	// Where the handshake failed there is no end inside TLS to be said.
+	if tc, ok := nc.(*tls.Conn); ok && !tc.ConnectionState().HandshakeComplete {
+		nc = tc.NetConn()
+	}
 	half, ok := nc.(interface{ CloseWrite() error })
 	if !ok || half.CloseWrite() != nil {
 		return
