@@ -41,7 +41,7 @@ func (in *Instance) Accept(id string, data []byte, same func(existing []byte) (b
 
 	file, err := in.FS.Create(fresh, data)
 	if err != nil {
-		return Accepted{}, in.giveUp(fresh, fmt.Errorf("accept %s: write draft: %w", id, err))
+		return Accepted{}, in.giveUp(fresh, fmt.Errorf("accept %s: write draft: %w: %w", id, err, ErrNotAccepted))
 	}
 	verdict, err := in.moveToToken(fresh, draft)
 	switch verdict {

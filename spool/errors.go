@@ -24,6 +24,10 @@ var (
 	// ErrConflict: the id was accepted with another content.
 	ErrConflict = errors.New("another job was accepted under this id")
 
+	// ErrNotAccepted: nothing of the job is left that recovery could let in. Any
+	// other error of Accept, ErrConflict aside, leaves that open.
+	ErrNotAccepted = errors.New("not accepted")
+
 	// ErrNotFound: no such job.
 	ErrNotFound = errors.New("no such job")
 

@@ -150,7 +150,14 @@ func readHeaders(file string) (map[string]string, error) {
 	if file == "" {
 		return nil, nil
 	}
-	data, err := os.ReadFile(file)
+	info, err := os.Stat(file)
+	if err == nil && info.Mode().Perm()&0o007 != 0 {
+		err = fmt.Errorf("%s: everybody on this machine may use it (mode %04o, want 0600 or 0640)", file, info.Mode().Perm())
+	}
+	var data []byte
+	if err == nil {
+		data, err = os.ReadFile(file)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("cluster.http.headers_file: %w", err)
 	}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"io/fs"
+	"net"
+	"net/netip"
 	"os"
 	"os/exec"
 	"slices"
@@ -156,6 +158,7 @@ func runDoctor(ctx context.Context, c *config.Loaded, w *watch, site doctorSite,
 			return fstest.Run(ctx, pair)
 		}
 	}
+	cfg.Door = doorOf(c.Config, host)
 	if clusterNamed(c) {
 		cfg.Cluster = func() (submit.Cluster, error) {
 			opt := submit.DefaultOptions()
@@ -172,6 +175,43 @@ func mountConfig(machine fs.FS, begin func(what, name string) func(), dir string
 	defer done()
 	mount, err := doctor.MountOf(dir)
 	return doctor.Config{Dir: dir, Machine: machine, MountID: mount, Begin: begin}, err
+}
+
+// doorOf is what doctor looks at of the settings of TLS and tokens.
+func doorOf(c config.Config, host string) doctor.Door {
+	files := func(names []string) (out []string) {
+		for _, n := range names {
+			out = append(out, absoluteFile(n))
+		}
+		return out
+	}
+	d := doctor.Door{Host: doctor.End{Cert: absoluteFile(c.TLS.Cert), Key: absoluteFile(c.TLS.Key), CA: files(c.TLS.ClientCA)},
+		Send: doctor.End{Cert: absoluteFile(c.Send.Cert), Key: absoluteFile(c.Send.Key), CA: files(c.Send.CA)}, Names: []string{host}}
+	if name, err := os.Hostname(); err == nil && name != host {
+		d.Names = append(d.Names, name)
+	}
+	if addr, _, err := net.SplitHostPort(c.Listen); err == nil && addr != "" {
+		if ip, err := netip.ParseAddr(addr); err != nil || !ip.IsUnspecified() {
+			d.Names = append(d.Names, addr)
+		}
+	}
+	for _, s := range []doctor.Secret{{Setting: "token_file", File: c.TokenFile}, {Setting: "spool_key_file", File: c.SpoolKeyFile},
+		{Setting: "send.token_file", File: c.Send.TokenFile}, {Setting: "cluster.http.headers_file", File: c.Cluster.HTTP.HeadersFile, Group: true},
+		{Setting: "http_token_file", File: c.HTTPToken, Group: true}} {
+		if s.File != "" {
+			s.File = absoluteFile(s.File)
+			d.Secrets = append(d.Secrets, s)
+		}
+	}
+	return d
+}
+
+// absoluteFile is a file's absolute path; "" stays.
+func absoluteFile(name string) string {
+	if name == "" {
+		return ""
+	}
+	return absolute(name)
 }
 
 // clusterNamed: somebody said which cluster; the default is none to be tried.

@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -29,10 +30,10 @@ const (
 
 // door is who is let in, and to do what.
 type door struct {
-	tls    *tls.Config    // nil = plain TCP
-	tokens *secure.Tokens // nil = none are taken
-	policy *access.Policy //
-	strict bool           // a client without a name may do nothing
+	tls    *tls.Config                   // nil = plain TCP
+	tokens *secure.Tokens                // nil = none are taken
+	policy atomic.Pointer[access.Policy] // replaced by reload
+	strict bool                          // a client without a name may do nothing
 	now    func() time.Time
 }
 
@@ -46,9 +47,11 @@ func (d *daemon) openDoor(sp *spool.Spool) (err error) {
 	warn := func(err error) {
 		d.log.Warn().Err(err).Str("event", "door_files").Msg("trouble with the files of tls or token_file")
 	}
-	if o.policy, err = c.Policy(); err != nil {
+	policy, err := c.Policy()
+	if err != nil {
 		return &exitError{code: exitUsage, err: err}
 	}
+	o.policy.Store(policy)
 	if c.TLS.Cert != "" {
 		o.tls, err = secure.Server(secure.Files{Cert: c.TLS.Cert, Key: c.TLS.Key, CA: c.TLS.ClientCA,
 			Require: c.TLS.ClientCert == "require", Reload: c.TLS.Reload.Duration, Warn: warn})
@@ -74,10 +77,8 @@ func (o *door) features() (f []string) {
 	if o.tokens != nil {
 		f = append(f, featureToken)
 	}
-	if len(o.policy.Types) > 0 {
-		f = append(f, featureTypes)
-	}
-	return f
+	// Types may be added while this runs; a job of one that isn't there is told so.
+	return append(f, featureTypes)
 }
 
 // identify is the connection's part: the certificate, else the address.
@@ -96,42 +97,41 @@ func (o *door) identify(nc net.Conn, _ codec.Hello) (ingest.Peer, error) {
 		if o.tokens == nil {
 			return p, errors.New("it has shown no certificate")
 		}
-		return p, nil // each request says who it is from
+		p.Unproven = true // each request says who it is from
+		return p, nil
 	}
 	var err error
-	p.Conns, err = o.policy.Connect(p.Name)
+	p.Conns, err = o.policy.Load().Connect(p.Name)
 	return p, err
 }
 
 // authenticate is the request's part: the token.
-func (o *door) authenticate(p ingest.Peer, m codec.Message) (string, error) {
+func (o *door) authenticate(p ingest.Peer, m codec.Message) (ingest.Peer, error) {
 	auth := codec.AuthOf(m)
 	switch {
 	case auth == nil && (p.Verified || !o.strict):
-		return p.Name, nil
+		return p, nil
 	case auth == nil:
-		return "", notAllowed("this host wants a token")
+		return p, notAllowed("this host wants a token")
 	case o.tokens == nil:
-		return "", notAllowed("this host takes no tokens")
+		return p, notAllowed("this host takes no tokens")
 	}
 	name, err := o.tokens.Verify(m, *auth)
 	switch {
 	case errors.Is(err, secure.ErrFull), errors.Is(err, secure.ErrReplay):
 		// Signed anew it may be taken: a network may well repeat a frame.
-		return "", &ingest.Refusal{Code: codec.CodeBusy, Reason: err.Error()}
+		return p, &ingest.Refusal{Code: codec.CodeBusy, Reason: err.Error()}
 	case err != nil:
-		return "", notAllowed(err.Error())
+		return p, notAllowed(err.Error())
 	case p.Verified && p.Name != name:
-		return "", notAllowed("the token is not that of the certificate's client")
+		return p, notAllowed("the token is not that of the certificate's client")
 	}
-	if _, err := o.policy.Connect(name); err != nil {
-		return "", refusal(err)
-	}
-	return name, nil
+	conns, err := o.policy.Load().Connect(name)
+	return ingest.Peer{Name: name, Verified: p.Verified, Conns: conns}, refusal(err)
 }
 
 func (o *door) admit(client string, job codec.Job, now time.Time) (codec.Job, error) {
-	job, err := o.policy.Admit(client, job, now)
+	job, err := o.policy.Load().Admit(client, job, now)
 	return job, refusal(err)
 }
 

@@ -56,12 +56,17 @@ func (g *globals) config(cmd *cobra.Command) (*config.Loaded, error) {
 	if g.loaded != nil {
 		return g.loaded, nil
 	}
-	l, err := config.Load(config.Sources{File: g.configFile, Environ: g.environ, Flags: g.given, ReadFile: g.readFile})
+	l, err := config.Load(g.sources())
 	if err != nil {
 		return nil, usagef(cmd, "%w", err)
 	}
 	g.loaded = l
 	return l, nil
+}
+
+// sources are where settings come from.
+func (g *globals) sources() config.Sources {
+	return config.Sources{File: g.configFile, Environ: g.environ, Flags: g.given, ReadFile: g.readFile}
 }
 
 // spoolDir is the spool's directory; without one the command can't go on.

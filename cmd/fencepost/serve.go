@@ -36,7 +36,8 @@ func newServeCmd(g *globals) *cobra.Command {
 		Long: "serve runs the stages of this host until SIGTERM or SIGINT. It prints one line on standard\n" +
 			"output when it is ready:\n\n  ready host=NAME epoch=N listen=ADDR:PORT http=ADDR:PORT\n\n" +
 			"At a stop it takes no more work, finishes or returns what it has claimed, says goodbye and\n" +
-			"exits with 0. Exit 6: another instance has this host's lease. Exit 7: the host is not\n" +
+			"exits with 0. At SIGHUP it reads the rules of clients and the job types again; its log names\n" +
+			"what else has changed in the configuration, and wants a restart. Exit 6: another instance has this host's lease. Exit 7: the host is not\n" +
 			"enrolled, or was fenced by a person.",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -71,8 +72,9 @@ type daemon struct {
 	files  *web.Files   // the same
 	server atomic.Pointer[ingest.Server]
 
-	mount   string         // where the share comes from
-	cluster submit.Cluster // nil without the submit stage
+	digest  atomic.Pointer[string] // of the settings in force, once they were read again
+	mount   string                 // where the share comes from
+	cluster submit.Cluster         // nil without the submit stage
 }
 
 func serve(ctx context.Context, g *globals, cmd *cobra.Command, c *config.Loaded) error {
@@ -93,6 +95,10 @@ func serve(ctx context.Context, g *globals, cmd *cobra.Command, c *config.Loaded
 	if d.id, err = d.identity(host); err != nil {
 		return err
 	}
+	// Caught from here on: else who sends it a moment too early ends the host.
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	defer signal.Stop(hangup)
 	if err := d.checkUser(os.Geteuid()); err != nil {
 		return err
 	}
@@ -132,6 +138,10 @@ func serve(ctx context.Context, g *globals, cmd *cobra.Command, c *config.Loaded
 		return err
 	}
 	defer stopWeb()
+	ctx, cancel := context.WithCancel(ctx)
+	reloaded := make(chan struct{})
+	go func() { defer close(reloaded); d.reloads(ctx, hangup) }()
+	defer func() { cancel(); <-reloaded }()
 	return d.run(ctx, sp)
 }
 
@@ -221,7 +231,7 @@ func (d *daemon) nodeConfig(sp *spool.Spool, dir string) (node.Config, error) {
 	cfg := node.Config{Env: sp.Env, Spool: sp, Identity: d.id, Heartbeat: c.Heartbeat.Duration, TTL: c.Lease.Duration,
 		Workers: c.Workers, Poll: c.Poll.Duration, MaxPoll: opt.MaxPoll, ClaimMax: c.ClaimMax.Duration,
 		SealMax: c.SealMax.Duration, Grace: 30 * time.Second, Convert: codec.Translate,
-		Parse: node.Adoptee(d.id.Host, sp.Env.Wall), Mount: d.mount, Tee: d.tee, Warn: d.warn, JournalKey: d.keys.Journal}
+		Parse: node.Adoptee(d.id.Host, sp.Env.Wall), Mount: d.mount, Tee: d.tee, Warn: d.warn, Digest: d.configDigest, JournalKey: d.keys.Journal}
 	for _, s := range c.Stages {
 		cfg.Stages = append(cfg.Stages, spool.Stage(s))
 	}

@@ -27,13 +27,14 @@ type webSite struct {
 	id     lease.Identity
 	ttl    time.Duration
 	ingest func() *ingest.Stats
+	digest func() string
 }
 
 var _ web.Source = (*webSite)(nil)
 
 // Self implements web.Source.
 func (w *webSite) Self() web.Self {
-	return web.Self{Host: w.id.Host, Version: w.id.Version, ConfigDigest: w.id.ConfigDigest, Spool: w.share.Dir, SpoolID: w.share.ID,
+	return web.Self{Host: w.id.Host, Version: w.id.Version, ConfigDigest: w.digest(), Spool: w.share.Dir, SpoolID: w.share.ID,
 		TTL: w.ttl, Node: w.node.Stats(), Alarms: w.node.Alarms(), Ingest: w.ingest()}
 }
 
@@ -197,7 +198,7 @@ func readToken(file string) (string, error) {
 // newWeb makes the status page, which is served from before the lease is taken
 // to the end: a host that waits, or was refused, says so.
 func (d *daemon) newWeb(sp *spool.Spool, dir string) (*web.Server, error) {
-	site := &webSite{share: &share{Spool: sp, Dir: absolute(dir)}, node: d.node, id: d.id, ttl: d.cfg.Lease.Duration, ingest: d.ingestStats}
+	site := &webSite{share: &share{Spool: sp, Dir: absolute(dir)}, node: d.node, id: d.id, ttl: d.cfg.Lease.Duration, ingest: d.ingestStats, digest: d.configDigest}
 	local, err := config.Loopback(d.httpLn.Addr().String())
 	if err != nil {
 		return nil, err

@@ -35,7 +35,8 @@ func newWebSite(t testing.TB, dir string) *webSite {
 	}
 	id := lease.Identity{Host: "a", Version: "test"}
 	n := node.New(node.Config{Env: e, Spool: sp, Identity: id})
-	return &webSite{share: &share{Spool: sp, Dir: dir}, node: n, id: id, ttl: 10 * time.Millisecond, ingest: func() *ingest.Stats { return nil }}
+	return &webSite{share: &share{Spool: sp, Dir: dir}, node: n, id: id, ttl: 10 * time.Millisecond, ingest: func() *ingest.Stats { return nil },
+		digest: func() string { return id.ConfigDigest }}
 }
 
 // body gets a page of a handler.

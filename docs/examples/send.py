@@ -35,6 +35,11 @@ ENDED = {"done", "failed", "handed_over", "parked"}  # a parked job waits for a 
 PING_EVERY, SILENCE = 15, 45  # seconds
 
 
+def shown(text):
+    """Return text from elsewhere with what could move a cursor or break a line made visible."""
+    return "".join(c if c.isprintable() else "\\u%04x" % ord(c) for c in str(text))
+
+
 class Gone(Exception):
     """The connection is of no use any more; what is without an answer is asked again."""
 
@@ -272,10 +277,10 @@ def in_turn(hosts, security, todo, step, tries):
             finally:
                 connection.close()
         except GoneForGood as error:
-            print("send.py: %s: %s" % (address, error), file=sys.stderr)
+            print("send.py: %s: %s" % (address, shown(error)), file=sys.stderr)
             return
         except (OSError, Gone) as error:  # also what is wrong with a certificate
-            print("send.py: %s: %s" % (address, error), file=sys.stderr)
+            print("send.py: %s: %s" % (address, shown(error)), file=sys.stderr)
         if not todo:
             return
         if (turn + 1) % len(hosts) == 0:
@@ -301,7 +306,7 @@ def submit(hosts, security, jobs, tries):
                 accepted.add(id)
                 del todo[id]
             elif kind == REFUSED:
-                print("send.py: job %s refused: %s: %s" % (id, answer["code"], answer["reason"]), file=sys.stderr)
+                print("send.py: job %s refused: %s: %s" % (id, shown(answer["code"]), shown(answer["reason"])), file=sys.stderr)
                 if answer["code"] in FINAL:
                     del todo[id]
 
@@ -374,7 +379,7 @@ def main():
         states = wait(hosts, security, jobs, args.tries)
         bad = [id for id in jobs if states.get(id) not in ("done", "handed_over")]
         for id in bad:
-            print("send.py: job %s is %s" % (id, states.get(id, "unknown")), file=sys.stderr)
+            print("send.py: job %s is %s" % (id, shown(states.get(id, "unknown"))), file=sys.stderr)
         return 1 if bad else 0
     return 0
 

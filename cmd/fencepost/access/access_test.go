@@ -204,6 +204,10 @@ func TestCompile(t *testing.T) {
 		{"default", access.Type{Command: cmd, Params: map[string]string{"a": "x"}, Defaults: map[string]string{"a": "y"}}, "doesn't match"},
 		{"default of nothing", access.Type{Command: cmd, Params: map[string]string{"a": "x"}, Defaults: map[string]string{"b": "y"}}, "no parameter"},
 		{"program", access.Type{Command: []string{"/bin/{a}"}, Params: map[string]string{"a": "x"}}, "program's name"},
+		{"work directory", access.Type{Command: cmd, Workdir: "/srv/{a}", Params: map[string]string{"a": "x"}}, "work directory holds {a}"},
+		{"more than the most", access.Type{Command: cmd[:1], Want: codec.Resources{MemoryMB: 2}, Most: codec.Resources{MemoryMB: 1}}, "memory_mb is more than max_memory_mb"},
+		{"a negative ceiling", access.Type{Command: cmd[:1], Most: codec.Resources{CPUs: -1}}, "max_cpus is negative"},
+		{"a negative wish", access.Type{Command: cmd[:1], Want: codec.Resources{CPUs: -1}}, "resources.cpus is -1"},
 		{"variable", access.Type{Command: []string{"/bin/x"}, Env: map[string]string{"FENCEPOST_TOKEN": "x"}}, "reserved"},
 	} {
 		_, err := c.t.Compile()

@@ -65,6 +65,12 @@ func (t Type) Compile() (Type, error) {
 	if len(t.Command) > 0 && regexp.MustCompile(place).MatchString(t.Command[0]) {
 		return t, fmt.Errorf("the program's name holds a parameter")
 	}
+	if m := regexp.MustCompile(place).FindString(t.Workdir); m != "" {
+		return t, fmt.Errorf("the work directory holds %s, and no parameter is put in there", m)
+	}
+	if err := t.checkResources(); err != nil {
+		return t, err
+	}
 	// What the type fixes has to be a legal job with any legal parameter in it;
 	// at least it has to be one with none.
 	try := codec.Job{Name: "x", Script: t.Script, Command: t.Command, Args: t.Args, Env: t.Env, Workdir: t.Workdir, Queue: t.Queue, Resources: t.Want}
@@ -139,6 +145,23 @@ func (t *Type) values(job codec.Job) (map[string]string, error) {
 		return nil, &codec.FieldError{Field: "params", Reason: "lacks " + strings.Join(missing, ", ")}
 	}
 	return values, nil
+}
+
+// checkResources: a ceiling that nothing gets under refuses each job.
+func (t *Type) checkResources() error {
+	for _, r := range []struct {
+		what       string
+		want, most int64
+	}{{"cpus", int64(t.Want.CPUs), int64(t.Most.CPUs)}, {"memory_mb", t.Want.MemoryMB, t.Most.MemoryMB},
+		{"time_limit", t.Want.TimeLimitSeconds, t.Most.TimeLimitSeconds}} {
+		switch {
+		case r.most < 0:
+			return fmt.Errorf("max_%s is negative", r.what)
+		case r.most > 0 && r.want > r.most:
+			return fmt.Errorf("%s is more than max_%s", r.what, r.what)
+		}
+	}
+	return nil
 }
 
 func (t *Type) resources(r codec.Resources) (codec.Resources, error) {

@@ -134,12 +134,17 @@ func (l *link) secured(ctx context.Context, conf *tls.Config, nc net.Conn) (net.
 	return tc, nil
 }
 
+// troubled is the alert of a host that has trouble of its own: another time it may
+// have none.
+const troubled = tls.AlertError(80)
+
 // untrusted makes a refusal of what is wrong with a certificate, ours or the
 // host's: it will be as wrong the next time.
 func (l *link) untrusted(err error) error {
 	var alert *net.OpError // the host's word on ours: its type is crypto/tls's own
 	var verify *tls.CertificateVerificationError
-	if errors.As(err, &alert) && alert.Op == "remote error" || errors.As(err, &verify) {
+	remote := errors.As(err, &alert) && alert.Op == "remote error" && alert.Err.Error() != troubled.Error()
+	if remote || errors.As(err, &verify) {
 		return &goneAway{l.addr, codec.GoAway{Code: codec.CodeNotAllowed, Reason: codec.Reason(err.Error())}, true}
 	}
 	return err

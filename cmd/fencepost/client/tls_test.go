@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -33,11 +34,11 @@ func TestTLS(t *testing.T) {
 			name, _, err := secure.PeerName(nc.(*tls.Conn).ConnectionState())
 			return ingest.Peer{Name: name, Verified: true}, err
 		}
-		c.Authenticate = func(p ingest.Peer, m codec.Message) (string, error) {
+		c.Authenticate = func(p ingest.Peer, m codec.Message) (ingest.Peer, error) {
 			if auth := codec.AuthOf(m); auth != nil {
 				seen = auth.Key
 			}
-			return p.Name, nil
+			return p, nil
 		}
 	})
 	files := func(ca *securetest.CA, from *securetest.CA) secure.Files {
@@ -81,6 +82,33 @@ func TestTLS(t *testing.T) {
 	}
 }
 
+// A host's own trouble with TLS is no refusal: it is asked again.
+func TestTLSTrouble(t *testing.T) {
+	hosts := securetest.New(t, "hosts")
+	cert, key := hosts.Issue("a", nil)
+	server, err := secure.Server(secure.Files{Cert: cert, Key: key, Reload: time.Minute})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var tries atomic.Int32
+	a := newStore().serve(t, "a", func(c *ingest.Config) {
+		c.TLS = &tls.Config{GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) {
+			if tries.Add(1) == 1 {
+				return nil, errors.New("no memory")
+			}
+			return server.GetConfigForClient(nil)
+		}}
+	})
+	c := newClient(t, func(cfg *client.Config) {
+		if cfg.TLS, err = secure.Client(secure.Files{CA: []string{hosts.File}}); err != nil {
+			t.Fatal(err)
+		}
+	}, a.addr)
+	if r, err := c.Send(context.Background(), "", job("x")); err != nil || r.Tries != 2 {
+		t.Errorf("got %+v, %v", r, err)
+	}
+}
+
 func ptr[T any](v T) *T { return &v }
 
 // A host that names neither feature gets neither signatures nor types.
@@ -88,9 +116,9 @@ func TestOldHost(t *testing.T) {
 	st := newStore()
 	signed := false
 	a := st.serve(t, "a", func(c *ingest.Config) {
-		c.Authenticate = func(p ingest.Peer, m codec.Message) (string, error) {
+		c.Authenticate = func(p ingest.Peer, m codec.Message) (ingest.Peer, error) {
 			signed = signed || codec.AuthOf(m) != nil
-			return p.Name, nil
+			return p, nil
 		}
 	})
 	c := newClient(t, func(cfg *client.Config) { cfg.Token = &secure.Token{Name: "n", Secret: strings.Repeat("x", 32)} }, a.addr)

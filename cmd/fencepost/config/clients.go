@@ -132,12 +132,16 @@ func (c *Config) checkClients(k *checker) {
 				k.add(key+".types", "no type is called %s%s", t, didYouMean(t, slices.Collect(maps.Keys(c.Types))))
 			}
 		}
-		if r.Rate < 0 || r.Burst < 0 || r.Connections < 0 || r.Rate > 1e6 {
-			k.add(key, "rate, burst and connections can't be negative, nor a rate above 1000000")
+		// Written so that nan, which TOML has, is none of them.
+		if !(r.Rate >= 0 && r.Rate <= 1e6) || r.Burst < 0 || r.Connections < 0 || r.Job < 0 {
+			k.add(key, "job, rate, burst and connections can't be negative, nor a rate above 1000000")
 		}
+		k.seconds(key+".max_time_limit", r.MaxTimeLimit)
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.Types)) {
 		t, key := c.Types[name], "types."+name
+		k.seconds(key+".time_limit", t.TimeLimit)
+		k.seconds(key+".max_time_limit", t.MaxTimeLimit)
 		given := 0
 		for _, set := range []bool{t.Script != "", t.ScriptFile != "", len(t.Command) > 0} {
 			if set {

@@ -73,6 +73,13 @@ func TestMistakes(t *testing.T) {
 		{"log level", "[log]\nlevel = 'warning'", "", "did you mean warn?"},
 		{"limits", "[limits]\nwindow = 0", "", "limits.window: 0 is not between"},
 		{"job size", "[limits]\njob = '1GiB'", "", "limits.job: 1GiB is not between"},
+		{"free space", "[limits]\nfree_space = -1", "", "limits.free_space: -1 is negative"},
+		{"no number", "[clients.a]\nscripts = true\nrate = nan", "", "clients.a: job, rate"},
+		{"negative job", "[clients.a]\nscripts = true\njob = -1", "", "clients.a: job, rate"},
+		// Cut to whole seconds it would be 0, which is no limit.
+		{"half a second", "[clients.a]\nscripts = true\nmax_time_limit = '500ms'", "", "clients.a.max_time_limit: 500ms is not a whole number"},
+		{"half a second of a type", "[types.a]\ncommand = ['/x']\nmax_time_limit = '1.5s'", "", "types.a.max_time_limit: 1.5s is not a whole number"},
+		{"less than nothing", "[types.a]\ncommand = ['/x']\nmax_cpus = -1", "", "types.a: max_cpus is negative"},
 		{"cluster", "[cluster]\nname = 'slrum'", "", "did you mean slurm?"},
 		{"command without submit", "[cluster]\nname = 'command'", "", "cluster.command.submit: missing"},
 		{"empty program", "[cluster.command]\nsubmit = ['']", "", "cluster.command.submit: empty program name"},

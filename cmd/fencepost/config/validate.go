@@ -41,6 +41,14 @@ func (c *checker) duration(key string, d Duration, low, high time.Duration) {
 	}
 }
 
+// seconds: what a job's time is compared with. A part of one would be cut off, and
+// 0 is no limit at all.
+func (c *checker) seconds(key string, d Duration) {
+	if d.Duration%time.Second != 0 {
+		c.add(key, "%s is not a whole number of seconds", d)
+	}
+}
+
 func (c *checker) count(key string, n, low, high int) {
 	if n < low || n > high {
 		c.add(key, "%d is not between %d and %d", n, low, high)
@@ -185,6 +193,9 @@ func (l *Limits) check(k *checker) {
 	k.count("limits.rate", l.Rate, 0, 1_000_000)
 	k.count("limits.burst", l.Burst, 0, 1_000_000)
 	k.count("limits.depth", l.Depth, 0, 1<<30)
+	if l.FreeSpace < 0 {
+		k.add("limits.free_space", "%s is negative", l.FreeSpace)
+	}
 	k.count("limits.free_files", l.FreeFiles, 0, 1<<30)
 	k.duration("limits.connection_age", l.ConnectionAge, 0, 30*24*time.Hour)
 	if l.MinRate < 1 || l.MinRate > 1<<30 {

@@ -96,6 +96,9 @@ type Config struct {
 	// Pair runs fstest with a second process of this host; nil: no such check.
 	Pair func(ctx context.Context, phases []string) (*fstest.Report, error)
 
+	// Door is what this host and its clients know each other by.
+	Door Door
+
 	// Cluster is the configured cluster; nil if none is configured.
 	Cluster func() (submit.Cluster, error)
 }
@@ -148,7 +151,7 @@ func MountIDs() []string {
 }
 
 func allChecks() []check {
-	return slices.Concat(mountChecks(), shareChecks(), layoutChecks(), hostChecks(), machineChecks(), clusterChecks())
+	return slices.Concat(mountChecks(), shareChecks(), layoutChecks(), hostChecks(), machineChecks(), clusterChecks(), doorChecks())
 }
 
 // Start examines the mount alone: what decides whether an instance may start.

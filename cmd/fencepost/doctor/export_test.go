@@ -51,3 +51,13 @@ func Sources(cfg Config, hosts []lease.HostState) Finding {
 	p.hosts = hosts
 	return checkSources(p)
 }
+
+// DoorChecks makes the checks of certificates and secrets, by id.
+func DoorChecks(d Door, machine fs.FS) map[string]Finding {
+	p := &patient{Config: Config{Door: d, Machine: machine, Begin: func(string, string) func() { return func() {} }}}
+	out := map[string]Finding{}
+	for _, c := range doorChecks() {
+		out[c.id] = c.run(context.Background(), p)
+	}
+	return out
+}

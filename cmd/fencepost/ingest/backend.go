@@ -61,9 +61,14 @@ func refusalOf(err error) Refusal {
 	case errors.Is(err, spool.ErrFenced):
 		return Refusal{Code: codec.CodeUnavailable, Reason: "this host was fenced and starts over"}
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
-		return Refusal{Code: codec.CodeNoSpace, Reason: "the share has no space left", RetryAfter: 10 * time.Second}
+		// Only the first of the operations leaves nothing behind: a complete draft
+		// is let in when there is room again.
+		if errors.Is(err, spool.ErrNotAccepted) {
+			return Refusal{Code: codec.CodeNoSpace, Reason: "the share has no space left", RetryAfter: 10 * time.Second}
+		}
+		return Refusal{Code: codec.CodeUnavailable, Reason: "the share has no space left: not known to be accepted", RetryAfter: 10 * time.Second}
 	case errors.Is(err, syscall.EROFS):
-		return Refusal{Code: codec.CodeUnavailable, Reason: "the share is read-only", RetryAfter: 10 * time.Second}
+		return Refusal{Code: codec.CodeUnavailable, Reason: "the share is read-only: not known to be accepted", RetryAfter: 10 * time.Second}
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		return Refusal{Code: codec.CodeUnavailable, Reason: "the share did not answer in time"}
 	case errors.As(err, &field):

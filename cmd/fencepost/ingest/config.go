@@ -22,7 +22,7 @@ type Config struct {
 
 	MaxConns   int // connections at once; default 1024. Past it: GOAWAY busy
 	MaxPerAddr int // of them from one address; default no limit
-	MaxStrange int // of them that haven't said hello; default half of MaxConns. Past it: GOAWAY busy
+	MaxStrange int // of them that haven't said who they are; default half of MaxConns. Past it: GOAWAY busy
 	Window     int // requests of a connection that wait for their answers; default 64
 	MaxJob     int // bytes, as codec.Job.Size counts; default and most codec.MaxJob
 	MaxAccepts int // calls of Backend.Accept at once; default 64
@@ -61,8 +61,9 @@ type Config struct {
 	Identify func(conn net.Conn, hello codec.Hello) (Peer, error)
 
 	// Authenticate says who a request comes from: by its token, if it has one,
-	// else who Identify said. Default: the latter.
-	Authenticate func(peer Peer, m codec.Message) (client string, err error)
+	// else who Identify said. Default: the latter. Of a peer that was Unproven it
+	// says the name, and how many connections that may have.
+	Authenticate func(peer Peer, m codec.Message) (Peer, error)
 
 	// Admit says whether a client's job is taken, and returns it as it is to be
 	// kept. Its errors are those of Backend.Accept. Default: all are.
@@ -78,6 +79,11 @@ type Peer struct {
 	Verified bool   // it is a name, proven by a certificate; else an address
 	Conns    int
 	Until    time.Time
+
+	// Unproven says that nobody knows who it is until a request of its has been
+	// authenticated. Until then it is one of those that haven't said hello, and
+	// has Config.Handshake for it.
+	Unproven bool
 }
 
 // ProtocolVersion is the version of docs/spec/wire.md that is spoken here.
@@ -116,7 +122,7 @@ func (c *Config) validate() error {
 		c.Identify = byAddress
 	}
 	if c.Authenticate == nil {
-		c.Authenticate = func(peer Peer, _ codec.Message) (string, error) { return peer.Name, nil }
+		c.Authenticate = func(peer Peer, _ codec.Message) (Peer, error) { return peer, nil }
 	}
 	if c.Admit == nil {
 		c.Admit = func(_ string, job codec.Job, _ time.Time) (codec.Job, error) { return job, nil }

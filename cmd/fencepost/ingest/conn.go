@@ -50,7 +50,8 @@ type conn struct {
 	mu       sync.Mutex
 	stopping bool // the read deadline stays in the past
 
-	strange bool // it hasn't said hello; the server's lock guards it
+	strange bool   // it hasn't said hello, or not who it is; the server's lock guards it
+	client  string // whose connection it is, once it isn't strange; the same lock
 
 	// The rest is the reader's own, until it has said hello.
 	peer     Peer
@@ -164,6 +165,7 @@ func (c *conn) handshake() error {
 	if err := c.s.introduce(c, peer); err != nil {
 		return err
 	}
+	c.peer = peer
 	c.log.Debug().Str("event", "hello").Str("client", peer.Name).Str("claims", hello.Client).
 		Str("software", hello.Software).Msg("client connected")
 	c.send(c.s.cfg.welcome())
@@ -192,7 +194,7 @@ func (c *conn) secure(deadline time.Time) error {
 			c.s.count.answered(m)
 			_ = notTLS.Conn.SetWriteDeadline(time.Now().Add(c.s.cfg.Write))
 			if _, werr := notTLS.Conn.Write(frame); werr == nil {
-				hangUp(notTLS.Conn)
+				hangUp(notTLS.Conn, hangUpTime)
 			}
 		}
 	}
@@ -206,6 +208,9 @@ func (c *conn) serveFrame() error {
 	}
 	if u := c.peer.Until; !u.IsZero() && time.Now().After(u) {
 		return &goAway{codec.CodeIdle, "this connection's time is over: connect again"}
+	}
+	if err := c.checkProven(); err != nil {
+		return err
 	}
 	m, size, err := c.readMessage(&frameReader{c: c, started: time.Now()}, c.s.cfg.maxFrame())
 	defer func() { c.memory.shrink(size) }()
@@ -228,16 +233,32 @@ func (c *conn) serveFrame() error {
 	return protocolError("a client doesn't send " + m.FrameType().String())
 }
 
+// checkProven lets an unproven peer go that has had its time: else whoever says
+// HELLO could keep those out who have a token.
+func (c *conn) checkProven() error {
+	if !c.peer.Unproven || time.Since(c.began) < c.s.cfg.Handshake || !c.s.isStrange(c) {
+		return nil
+	}
+	return &goAway{codec.CodeTimeout, "no request has said who this is within " + c.s.cfg.Handshake.String()}
+}
+
 // awaitFrame waits for the first byte of a frame.
 func (c *conn) awaitFrame() error {
 	for {
-		c.setReadDeadline(time.Now().Add(c.s.cfg.Idle))
+		wait := c.s.cfg.Idle
+		if c.peer.Unproven && c.s.isStrange(c) {
+			wait = min(wait, max(0, c.s.cfg.Handshake-time.Since(c.began)))
+		}
+		c.setReadDeadline(time.Now().Add(wait))
 		_, err := c.br.Peek(1)
 		if err == nil || !errors.Is(err, os.ErrDeadlineExceeded) {
 			return err
 		}
 		if c.isStopping() {
 			return &goAway{codec.CodeDraining, "this host is stopping"}
+		}
+		if err := c.checkProven(); err != nil {
+			return err
 		}
 		// A peer that waits for us is not idle.
 		if len(c.slots) == 0 && time.Since(c.lastRead) >= c.s.cfg.Idle {

@@ -82,10 +82,28 @@ func badRequest(err error) Refusal {
 	return Refusal{Code: codec.CodeMalformed, Reason: err.Error()}
 }
 
+// authenticate says whose request m is. The first that a connection proves itself
+// with makes it one of its client's.
+func (c *conn) authenticate(m codec.Message) (client string, err error) {
+	who, err := c.s.cfg.Authenticate(c.peer, m)
+	if err != nil {
+		return "", err
+	}
+	if !c.peer.Unproven {
+		return who.Name, nil
+	}
+	who.Unproven = false
+	var away *goAway
+	if err := c.s.introduce(c, who); errors.As(err, &away) {
+		return "", &Refusal{Code: away.code, Reason: away.reason}
+	}
+	return who.Name, nil
+}
+
 // submit gets a job accepted.
 func (c *conn) submit(r *request, m codec.Submit) {
 	cfg, job := &c.s.cfg, m.Job
-	client, err := cfg.Authenticate(c.peer, m)
+	client, err := c.authenticate(m)
 	if err != nil {
 		r.failed(err)
 		return
@@ -129,7 +147,7 @@ func (c *conn) submit(r *request, m codec.Submit) {
 
 // query says where a job is.
 func (c *conn) query(r *request, m codec.Query) {
-	if _, err := c.s.cfg.Authenticate(c.peer, m); err != nil {
+	if _, err := c.authenticate(m); err != nil {
 		r.failed(err)
 		return
 	}

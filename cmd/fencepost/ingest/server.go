@@ -37,17 +37,18 @@ type Server struct {
 	conns     map[*conn]bool
 	perAddr   map[string]int
 	perClient map[string]int
-	strangers int // connections that haven't said hello
+	strangers int // connections that haven't said hello, or not who they are
 	draining  bool
 	running   int           // goroutines
 	idle      chan struct{} // closed when running falls to 0 while draining
 }
 
 // maxLinger is how many refused connections may be waiting for their peers to
-// read why. Beyond it new connections wait a moment, and are then closed.
+// read why. Beyond it they are told so in passing.
 const maxLinger = 128
 
-// maxDoorWait is how long a new connection waits for a place among them.
+// maxDoorWait is how long the door stays with one that is told in passing: no
+// other is let in meanwhile.
 const maxDoorWait = 100 * time.Millisecond
 
 // New checks cfg and makes a server of it.
@@ -210,12 +211,8 @@ func (s *Server) admit(nc net.Conn) {
 	}
 	select {
 	case s.linger <- struct{}{}:
-	case <-time.After(maxDoorWait):
-		// The door is full of those who were refused. To wait for them would
-		// keep everybody out, so that this one gets no words.
-		s.count.do(func(st *Stats) { st.Dropped++ })
-		c.fail(net.ErrClosed)
-		nc.Close()
+	default:
+		c.brushOff(code, reason)
 		return
 	}
 	s.spawn(func() {
@@ -234,7 +231,7 @@ func (s *Server) register(c *conn) (codec.Code, string) {
 	case len(s.conns) >= s.cfg.MaxConns:
 		return codec.CodeBusy, fmt.Sprintf("%d connections are open, which is the limit", s.cfg.MaxConns)
 	case s.strangers >= s.cfg.MaxStrange:
-		return codec.CodeBusy, fmt.Sprintf("%d connections haven't said hello, which is the limit", s.cfg.MaxStrange)
+		return codec.CodeBusy, fmt.Sprintf("%d connections haven't said hello, or not who they are, which is the limit", s.cfg.MaxStrange)
 	case s.cfg.MaxPerAddr > 0 && s.perAddr[c.addr] >= s.cfg.MaxPerAddr:
 		return codec.CodeBusy, fmt.Sprintf("%d connections from this address are open, which is the limit", s.cfg.MaxPerAddr)
 	}
@@ -246,17 +243,31 @@ func (s *Server) register(c *conn) (codec.Code, string) {
 	return "", ""
 }
 
-// introduce makes c one of its client's connections, or says why not.
+// introduce makes c one of its client's connections, or says why not. One that is
+// still unproven stays a stranger.
 func (s *Server) introduce(c *conn, p Peer) error {
+	if p.Unproven {
+		return nil
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if !c.strange {
+		return nil // several requests may prove it at once
+	}
 	if n := s.perClient[p.Name]; p.Conns > 0 && n >= p.Conns {
 		return &goAway{codec.CodeBusy, fmt.Sprintf("client %s has %d connections, which is its limit", oneLine(p.Name), n)}
 	}
 	s.perClient[p.Name]++
 	s.strangers--
-	c.strange, c.peer = false, p
+	c.strange, c.client = false, p.Name
 	return nil
+}
+
+// isStrange says whether nobody knows yet who is at the other end of c.
+func (s *Server) isStrange(c *conn) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return c.strange
 }
 
 func (s *Server) unregister(c *conn) {
@@ -268,8 +279,8 @@ func (s *Server) unregister(c *conn) {
 	}
 	if c.strange {
 		s.strangers--
-	} else if s.perClient[c.peer.Name]--; s.perClient[c.peer.Name] == 0 {
-		delete(s.perClient, c.peer.Name)
+	} else if s.perClient[c.client]--; s.perClient[c.client] == 0 {
+		delete(s.perClient, c.client)
 	}
 	s.count.do(func(st *Stats) { st.Open-- })
 }

@@ -20,7 +20,7 @@ type Stats struct {
 	Refused     map[codec.Code]uint64 // requests, by code
 	GoneAway    map[codec.Code]uint64 // connections ended by GOAWAY, by code
 	NoTLS       uint64                // connections whose TLS handshake failed
-	Dropped     uint64                // connections closed without a word: too many were being refused
+	Dropped     uint64                // connections closed without GOAWAY: too many were being refused
 	Panics      uint64
 }
 

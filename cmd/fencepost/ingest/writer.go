@@ -3,6 +3,7 @@ package ingest
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -141,14 +142,18 @@ const (
 // hangUp says that nothing more comes, then reads on for a while: closing a
 // socket with unread bytes makes the kernel send a reset, which can overtake
 // the reason that the peer was about to read.
-func (c *conn) hangUp() { hangUp(c.nc) }
+func (c *conn) hangUp() { hangUp(c.nc, hangUpTime) }
 
-func hangUp(nc net.Conn) {
+func hangUp(nc net.Conn, wait time.Duration) {
+	// Where the handshake failed there is no end inside TLS to be said.
+	if tc, ok := nc.(*tls.Conn); ok && !tc.ConnectionState().HandshakeComplete {
+		nc = tc.NetConn()
+	}
 	half, ok := nc.(interface{ CloseWrite() error })
 	if !ok || half.CloseWrite() != nil {
 		return
 	}
-	_ = nc.SetReadDeadline(time.Now().Add(hangUpTime)) // also where the server drains
+	_ = nc.SetReadDeadline(time.Now().Add(wait)) // also where the server drains
 	_, _ = io.CopyN(io.Discard, nc, hangUpBytes)
 }
 
@@ -170,4 +175,27 @@ func (c *conn) turnAway(code codec.Code, reason string) {
 		c.hangUp()
 	}
 	c.log.Debug().Str("event", "turned_away").Str("code", string(code)).Str("reason", reason).Msg("connection refused")
+}
+
+// brushOff is what one gets when too many are being turned away already: the
+// reason fits the kernel's buffer, and there is hardly a wait for it to be read.
+// TLS would want a handshake first, so that there it is the end without a word.
+func (c *conn) brushOff(code codec.Code, reason string) {
+	defer c.nc.Close()
+	defer c.fail(net.ErrClosed)
+	m := codec.GoAway{Code: code, Reason: reason}
+	frame, err := codec.AppendMessage(nil, m)
+	if c.s.cfg.TLS == nil && err == nil {
+		_ = c.nc.SetWriteDeadline(time.Now().Add(maxDoorWait))
+		if _, err := c.nc.Write(frame); err == nil {
+			c.s.count.answered(m)
+			hangUp(c.nc, maxDoorWait)
+			return
+		}
+	}
+	c.s.count.do(func(st *Stats) { st.Dropped++ })
+	if raw, ok := c.nc.(*tls.Conn); ok {
+		raw.NetConn().Close() // c.nc.Close would try to say goodbye inside TLS
+	}
+	time.Sleep(maxDoorWait)
 }

@@ -43,6 +43,7 @@ type Config struct {
 	Tee        func(spool.Event)             // sees each event; may be nil
 	JournalKey []byte                        // of the journal\'s links; nil = none
 	Warn       func(event string, kv ...any) // may be nil
+	Digest     func() string                 // of the configuration in force; nil = Identity's
 }
 
 // EventMounted is the event that tells where an instance's share comes from.
@@ -153,6 +154,9 @@ func (n *Node) serves(stage spool.Stage) bool { return slices.Contains(n.cfg.Sta
 // fill puts what changes into a heartbeat.
 func (n *Node) fill(r *lease.Record) {
 	r.Listen, r.HTTP = n.cfg.Listen, n.cfg.HTTP
+	if n.cfg.Digest != nil {
+		r.ConfigDigest = n.cfg.Digest()
+	}
 	n.mu.Lock()
 	s, w := n.now, n.watcher
 	n.mu.Unlock()

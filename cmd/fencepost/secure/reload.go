@@ -15,6 +15,7 @@ import (
 type watched[T any] struct {
 	files []string
 	parse func(contents [][]byte) (T, error)
+	judge func(T) error // what is to be said of a value at each look, though it stays in force; may be nil
 	every time.Duration // between two looks
 	warn  func(error)   // what went wrong with a later look; nil = nobody
 
@@ -23,6 +24,7 @@ type watched[T any] struct {
 	contents [][]byte
 	value    T
 	failed   string // the last error, so that it is said once
+	judged   string // the same of judge
 }
 
 // start reads the files for the first time.
@@ -38,7 +40,22 @@ func (w *watched[T]) start() error {
 		return err
 	}
 	w.contents, w.value, w.looked = contents, v, time.Now()
+	w.look()
 	return nil
+}
+
+// look says what is to be said of the value, once. mu is held.
+func (w *watched[T]) look() {
+	if w.judge == nil || w.warn == nil {
+		return
+	}
+	said := ""
+	if err := w.judge(w.value); err != nil {
+		if said = err.Error(); said != w.judged {
+			w.warn(err)
+		}
+	}
+	w.judged = said
 }
 
 // get is the value of the files as they are, or were at the last good look.
@@ -63,6 +80,7 @@ func (w *watched[T]) get() T {
 		w.failed = err.Error()
 		w.warn(fmt.Errorf("what was read before stays in force: %w", err))
 	}
+	w.look()
 	return w.value
 }
 

@@ -228,6 +228,42 @@ func TestReload(t *testing.T) {
 	step("the new CA", false, true)
 }
 
+// A certificate that runs out while the host runs is warned of, once a day, though
+// its file never changes; and a new key that others may read isn't taken.
+func TestExpiryLater(t *testing.T) {
+	hosts := securetest.New(t, "hosts")
+	cert, key := hosts.Issue("a", nil) // for 30 days
+	now := time.Now()
+	var warned []string
+	server := mustServer(t, secure.Files{Cert: cert, Key: key, Warn: func(err error) { warned = append(warned, err.Error()) },
+		Now: func() time.Time { return now }})
+	client := mustClient(t, secure.Files{CA: []string{hosts.File}})
+	for day, want := range map[int]string{10: "", 17: "in 12 days", 29: "in 0 days", 31: "ended at"} {
+		warned, now = nil, time.Now().Add(time.Duration(day)*24*time.Hour)
+		for range 3 {
+			if _, err := shake(t, server, client); err != nil {
+				t.Errorf("day %d: %v", day, err)
+			}
+		}
+		if want == "" && len(warned) > 0 || want != "" && (len(warned) != 1 || !strings.Contains(warned[0], want)) {
+			t.Errorf("day %d: warned %q, want %q once", day, warned, want)
+		}
+	}
+	now, warned = time.Now(), nil
+	c2, k2 := hosts.Issue("b", nil)
+	copyFile(t, c2, cert)
+	copyFile(t, k2, key)
+	if err := os.Chmod(key, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	var seen string
+	spy := client.Clone()
+	spy.VerifyConnection = func(st tls.ConnectionState) error { seen = st.PeerCertificates[0].Subject.CommonName; return nil }
+	if _, err := shake(t, server, spy); err != nil || seen != "a" || len(warned) != 1 || !strings.Contains(warned[0], "chmod 600") {
+		t.Errorf("a key that all may read: got %q, %v, warned %q", seen, err, warned)
+	}
+}
+
 func TestFilesAtTheStart(t *testing.T) {
 	ca := securetest.New(t, "ca")
 	cert, key := ca.Issue("a", nil)

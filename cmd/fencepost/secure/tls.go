@@ -23,21 +23,22 @@ type Files struct {
 	// without is known by its tokens alone.
 	Require bool
 
-	Reload time.Duration // between two looks at the files
-	Warn   func(error)   // trouble with a later look; nil = nobody is told
+	Reload time.Duration    // between two looks at the files
+	Warn   func(error)      // trouble with a later look; nil = nobody is told
+	Now    func() time.Time // default time.Now
 }
 
-// expirySoon is how long before its end a certificate is worth a warning.
-const expirySoon = 14 * 24 * time.Hour
+// ExpirySoon is how long before its end a certificate is worth a warning.
+const ExpirySoon = 14 * day
+
+const day = 24 * time.Hour
 
 // Server makes the configuration of a listener. Each connection is checked
 // against the files as they are when it comes.
 func Server(f Files) (*tls.Config, error) {
-	if err := checkSecret(f.Key); err != nil {
-		return nil, fmt.Errorf("read TLS key: %w", err)
-	}
 	w := &watched[*tls.Config]{files: append([]string{f.Cert, f.Key}, f.CA...), every: f.Reload, warn: f.Warn,
-		parse: func(c [][]byte) (*tls.Config, error) { return f.server(c) }}
+		parse: func(c [][]byte) (*tls.Config, error) { return f.server(c) },
+		judge: func(c *tls.Config) error { return f.expiry(c.Certificates[0].Leaf) }}
 	if err := w.start(); err != nil {
 		return nil, fmt.Errorf("read TLS files: %w", err)
 	}
@@ -46,6 +47,9 @@ func Server(f Files) (*tls.Config, error) {
 }
 
 func (f *Files) server(contents [][]byte) (*tls.Config, error) {
+	if err := checkSecret(f.Key); err != nil {
+		return nil, fmt.Errorf("read TLS key: %w", err)
+	}
 	cert, err := f.pair(contents[0], contents[1])
 	if err != nil {
 		return nil, err
@@ -99,14 +103,31 @@ func (f *Files) pair(cert, key []byte) (tls.Certificate, error) {
 	if err != nil {
 		return pair, fmt.Errorf("certificate %s with key %s: %w", f.Cert, f.Key, err)
 	}
-	left := time.Until(pair.Leaf.NotAfter)
+	if f.left(pair.Leaf) <= 0 {
+		return pair, f.expiry(pair.Leaf)
+	}
+	return pair, nil
+}
+
+func (f *Files) left(leaf *x509.Certificate) time.Duration {
+	now := time.Now
+	if f.Now != nil {
+		now = f.Now
+	}
+	return leaf.NotAfter.Sub(now())
+}
+
+// expiry says that a certificate ends soon, or has ended: in other words each day,
+// so that it is said each day.
+func (f *Files) expiry(leaf *x509.Certificate) error {
+	left, end := f.left(leaf), leaf.NotAfter.UTC().Format(time.RFC3339)
 	switch {
 	case left <= 0:
-		err = fmt.Errorf("certificate %s ended at %s", f.Cert, pair.Leaf.NotAfter.UTC().Format(time.RFC3339))
-	case left < expirySoon && f.Warn != nil:
-		f.Warn(fmt.Errorf("certificate %s ends at %s", f.Cert, pair.Leaf.NotAfter.UTC().Format(time.RFC3339)))
+		return fmt.Errorf("certificate %s ended at %s", f.Cert, end)
+	case left < ExpirySoon:
+		return fmt.Errorf("certificate %s ends at %s, in %d days", f.Cert, end, left/day)
 	}
-	return pair, err
+	return nil
 }
 
 func pool(files []string, contents [][]byte) (*x509.CertPool, error) {

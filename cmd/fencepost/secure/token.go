@@ -86,7 +86,7 @@ var (
 	ErrToken  = errors.New("the token is not known here, or its signature is wrong")
 	ErrSkew   = errors.New("the token's time differs too much from this host's clock")
 	ErrReplay = errors.New("this signed request was seen before")
-	ErrFull   = errors.New("too many signed requests in a short time")
+	ErrFull   = errors.New("this client has signed too many requests in a short time")
 )
 
 // Tokens are the tokens that a host takes.
@@ -111,7 +111,7 @@ type TokenConfig struct {
 // NewTokens reads the file.
 func NewTokens(c TokenConfig) (*Tokens, error) {
 	t := &Tokens{spool: c.Spool, skew: c.Skew, now: c.Now}
-	t.seen.life = 2 * c.Skew
+	t.seen.life, t.seen.most = 2*c.Skew, maxSeen
 	t.file = &watched[map[string][]string]{files: []string{c.File}, every: c.Reload, warn: c.Warn,
 		parse: func(contents [][]byte) (map[string][]string, error) {
 			if err := checkSecret(c.File); err != nil {
@@ -151,40 +151,45 @@ func (t *Tokens) Verify(m codec.Message, auth codec.Auth) (client string, err er
 	if d := t.now().Sub(time.UnixMilli(auth.Time)); d > t.skew || d < -t.skew {
 		return "", ErrSkew
 	}
-	if err := t.seen.add([16]byte(got), t.now()); err != nil {
+	if err := t.seen.add(auth.Key, [16]byte(got), t.now()); err != nil {
 		return "", err
 	}
 	return auth.Key, nil
 }
 
 // maxSeen bounds each of the two halves of what was seen; 16 bytes each, about
-// 10 MB of memory when full.
-const maxSeen = 1 << 17
+// 40 MB of memory when full.
+const maxSeen = 1 << 19
 
 // seen remembers signatures for at least life. It is two sets: the older one is
 // forgotten when the newer one is a life old.
 type seen struct {
 	life time.Duration
+	most int // in each set
 
 	mu       sync.Mutex
 	began    time.Time
 	now, old map[[16]byte]struct{}
+	by       map[string]int // of now, by client
 }
 
-func (s *seen) add(sig [16]byte, at time.Time) error {
+// add refuses a client that would have more of the memory than is left of it: so
+// one may have half, and whoever else comes finds room.
+func (s *seen) add(client string, sig [16]byte, at time.Time) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.now == nil || at.Sub(s.began) >= s.life || at.Before(s.began.Add(-s.life)) {
-		s.old, s.now, s.began = s.now, map[[16]byte]struct{}{}, at
+		s.old, s.now, s.by, s.began = s.now, map[[16]byte]struct{}{}, map[string]int{}, at
 	}
 	_, a := s.now[sig]
 	_, b := s.old[sig]
 	switch {
 	case a || b:
 		return ErrReplay
-	case len(s.now) >= maxSeen:
+	case len(s.now)+s.by[client] >= s.most:
 		return ErrFull
 	}
 	s.now[sig] = struct{}{}
+	s.by[client]++
 	return nil
 }

@@ -126,6 +126,40 @@ func TestTokenTime(t *testing.T) {
 	}
 }
 
+// One client's flood fills the memory of what was seen for itself, not for others;
+// and after a while for nobody.
+func TestTokenFlood(t *testing.T) {
+	c := &clock{time.UnixMilli(1_800_000_000_000)}
+	tk := c.tokens(t, tokenFile(t, "greedy "+secret1+"\nother "+secret2), spoolID)
+	try := func(name, secret string) error {
+		_, err := verify(tk, secure.Token{Name: name, Secret: secret}.Sign(codec.Query{Seq: 1, ID: jobID}, spoolID, c.now))
+		return err
+	}
+	const most = 1000
+	tk.Remember(most)
+	n := 0
+	for ; n < 2*most; n++ {
+		if err := try("greedy", secret1); err != nil {
+			if !errors.Is(err, secure.ErrFull) {
+				t.Fatal(err)
+			}
+			break
+		}
+	}
+	if n != most/2 {
+		t.Fatalf("a client may sign %d requests, want half of %d", n, most)
+	}
+	for range 100 {
+		if err := try("other", secret2); err != nil {
+			t.Fatalf("another client: %v", err)
+		}
+	}
+	c.now = c.now.Add(2*time.Minute + time.Second)
+	if err := try("greedy", secret1); err != nil {
+		t.Errorf("later: %v", err)
+	}
+}
+
 func TestTokenRotation(t *testing.T) {
 	c := &clock{time.UnixMilli(1_800_000_000_000)}
 	file := tokenFile(t, "n "+secret1)

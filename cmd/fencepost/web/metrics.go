@@ -76,7 +76,7 @@ func descriptions() map[string]metricDoc {
 		{"ingest_refused_total", "Requests that were refused, by code.", counter, []string{"code"}},
 		{"ingest_goaway_total", "Connections that were ended, by code.", counter, []string{"code"}},
 		{"ingest_tls_failures_total", "Connections whose TLS handshake failed.", counter, nil},
-		{"ingest_dropped_total", "Connections that were closed without a word, while too many were being refused.", counter, nil},
+		{"ingest_dropped_total", "Connections that were closed without GOAWAY, while too many were being refused.", counter, nil},
 		{"ingest_panics_total", "Panics that ended a connection or a request.", counter, nil},
 	} {
 		out[m.name] = m
