@@ -177,7 +177,7 @@ func (e *Engine) setReleased(t *tracked) {
 	t.released = true
 	e.mu.Unlock()
 	if !was {
-		e.taker.Hint()
+		e.taker.Wake()
 	}
 }
 

@@ -3,6 +3,7 @@ package vfs
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -207,6 +208,34 @@ func (o *OS) listOnce(dir string) ([]string, error) {
 	f := os.NewFile(uintptr(fd), dir)
 	defer f.Close()
 	return f.Readdirnames(-1)
+}
+
+// eachAtOnce is how many names Each holds at a time.
+const eachAtOnce = 4096
+
+// Each implements Streamer.
+func (o *OS) Each(dir string, do func(name string)) error {
+	if err := CheckDir("list", dir); err != nil {
+		return err
+	}
+	fd, err := o.openat(dir, unix.O_RDONLY|unix.O_DIRECTORY, 0)
+	if err != nil {
+		return &fs.PathError{Op: "list", Path: dir, Err: err}
+	}
+	f := os.NewFile(uintptr(fd), dir)
+	defer f.Close()
+	for {
+		names, err := f.Readdirnames(eachAtOnce)
+		for _, name := range names {
+			do(name)
+		}
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
 }
 
 // Rename implements FS: renameat, with both parents' descriptors.

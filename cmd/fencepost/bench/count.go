@@ -139,6 +139,11 @@ func (f *counted) Identify(name string) (vfs.ID, error) {
 	return f.FS.Identify(name)
 }
 
+func (f *counted) Each(dir string, do func(string)) error {
+	f.count(stageOf(dir+"/"), "list", 0)
+	return vfs.Each(f.FS, dir, do)
+}
+
 func (f *counted) List(dir string) ([]string, error) {
 	f.count(stageOf(dir+"/"), "list", 0)
 	return f.FS.List(dir)

@@ -133,8 +133,19 @@ func (w *world) start(ctx context.Context, stages []spool.Stage) error {
 			return context.Cause(ctx)
 		}
 	}
-	return nil
+	if len(w.hosts) == 1 {
+		return nil
+	}
+	select { // until they have seen each other
+	case <-time.After(settle):
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
 }
+
+// settle is a few heartbeats.
+const settle = 3 * time.Second
 
 var errStop = errors.New("the measurement is over")
 
