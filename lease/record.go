@@ -55,6 +55,11 @@ type StageState struct {
 	Bad int `json:"bad,omitempty"`
 }
 
+// Takes says whether the host takes work of a stage.
+func (r Record) Takes(stage spool.Stage) bool {
+	return slices.ContainsFunc(r.Stages, func(s StageState) bool { return s.Stage == stage && s.Fit })
+}
+
 // wire is the JSON of a record; durations are written as Go does.
 type wire struct {
 	Host         string       `json:"host"`

@@ -82,7 +82,10 @@ func (in *Instance) throughGate(n Name, draft string, file vfs.ID, same func([]b
 	if verdict, err = in.moveFromToken(draft, entry); verdict != Done {
 		return Accepted{}, fmt.Errorf("accept %s: publish: %w", n.ID, err)
 	}
-	return in.accepted(n, "")
+	a, err := in.accepted(n, "")
+	// Only now: a job that takes this host down doesn't take its answer with it.
+	in.offer(Translate, Name{ID: n.ID})
+	return a, err
 }
 
 // passGate links the draft to the gate: one file of an id gets in.

@@ -7,6 +7,7 @@ import (
 	"syscall"
 
 	"fencepost/spool/env/drill"
+	"fencepost/spool/vfs"
 )
 
 // Claim is an entry that this instance took. Exactly one of its methods that
@@ -18,6 +19,7 @@ type Claim struct {
 	Name  Name
 	path  string
 	draft string // "" until Draft
+	file  vfs.ID // of what Read read; zero until then
 }
 
 // Claim takes an entry by renaming it into the instance's own directory, under
@@ -56,7 +58,10 @@ func (c *Claim) Path() string { return c.path }
 
 // Read returns the claimed file.
 func (c *Claim) Read() ([]byte, error) {
-	data, _, err := c.in.FS.Read(c.path, c.in.Limits.FileSize)
+	data, file, err := c.in.FS.Read(c.path, c.in.Limits.FileSize)
+	if err == nil {
+		c.file = file
+	}
 	return data, err
 }
 
@@ -177,14 +182,21 @@ func (c *Claim) Once() (Verdict, error) {
 	if drill.Broken(c.in.Env, drill.NoExitGate) {
 		return Done, nil
 	}
-	id, err := c.in.FS.Identify(c.path)
-	if isErr(err, syscall.ENOENT, syscall.ESTALE) {
-		return Gone, errors.Join(ErrLost, c.in.checkFenced(c.in.claims()), err)
+	// A claim's name only ever means one file, so who read it needn't look again
+	// which. If it was taken away since, the link tells, and at the latest the seal.
+	if c.file == (vfs.ID{}) {
+		var err error
+		if c.file, err = c.in.FS.Identify(c.path); isErr(err, syscall.ENOENT, syscall.ESTALE) {
+			return Gone, errors.Join(ErrLost, c.in.checkFenced(c.in.claims()), err)
+		} else if err != nil {
+			return Unknown, err
+		}
 	}
-	if err != nil {
-		return Unknown, err
+	verdict, err := c.in.linkOnce(c.path, OncePath(c.Name.Stage, c.Name.ID), c.file)
+	if verdict == Gone {
+		err = errors.Join(ErrLost, c.in.checkFenced(c.in.claims()), err)
 	}
-	return c.in.linkOnce(c.path, OncePath(c.Name.Stage, c.Name.ID), id)
+	return verdict, err
 }
 
 // end runs what ends the claim, and gives up its names.

@@ -7,6 +7,9 @@ var (
 	FixedDirs    = fixedDirs
 )
 
+// Keep is how many entries of a listing are kept.
+const Keep = keep
+
 // Owned lists the names that tasks of an instance own.
 func (in *Instance) Owned() []string {
 	in.mu.Lock()

@@ -27,6 +27,11 @@ type Instance struct {
 	// Parse makes a job of a foreign file; nil = this instance adopts nothing.
 	Parse Parse
 
+	// Offered is told of each entry that this instance put into a stage's directory,
+	// and that may be taken at once; may be nil. It is a hint: somebody else may have
+	// taken the entry by then.
+	Offered func(Stage, Name)
+
 	// OnFenced is told, once, that the instance found its directories gone.
 	OnFenced func(error)
 
@@ -120,6 +125,14 @@ func (in *Instance) checkFenced(dir string) error {
 		tell(why)
 	}
 	return why
+}
+
+// offer tells of an entry that is in its place.
+func (in *Instance) offer(stage Stage, n Name) {
+	if in.Offered != nil {
+		n.Stage, n.Ext = stage, in.Layout.Input(stage).Ext
+		in.Offered(stage, n)
+	}
 }
 
 // note adds an event about a job.

@@ -4,25 +4,49 @@ import (
 	"hash/fnv"
 	"slices"
 	"time"
+
+	"fencepost/spool/vfs"
 )
 
 // Queue hands out a stage's entries, from a listing that it works off before
-// it lists again. Each host starts elsewhere in the listing, so that hosts
-// don't walk it side by side and lose every other claim.
+// it lists again. Hosts that know of each other share a listing out: each begins
+// with the entries that fall to it, so that they don't walk it side by side and
+// lose every other claim. That is a hint: any host may claim any entry.
+//
+// A listing is never held as a whole: of a backlog of millions the oldest are
+// kept, which is what is worked on next.
 //
 // It is used by one task.
 type Queue struct {
 	s     *Spool
 	stage Stage
 	host  string
+	// Peers are the hosts that take from this stage; nil: it is alone.
+	Peers func() Peers
 
-	batch  []Name
+	batch  []candidate
 	misses int // claims lost out of this listing
 	taken  int
 	seen   map[string]time.Duration // when an entry with a generation was first seen
+	first  map[uint64]time.Duration // when an entry that others may take was first seen, by its key
+	unripe int                      // entries that were left to others, or are to wait
 	Strays []string                 // names in the stage directory that are none of ours
 	// Depth is the number of entries in the last listing.
 	Depth int
+}
+
+// Peers are the hosts that take from a stage.
+type Peers struct {
+	Hosts []string // in the same order on each of them; without this host: it is alone
+	// Make says that some of them put entries there, too. They needn't list to find
+	// those, and are given a moment to take them.
+	Make bool
+}
+
+// candidate is an entry of a listing. Its key says when it is its turn.
+type candidate struct {
+	key  uint64
+	name string
 }
 
 // NewQueue is the queue of a stage as host sees it.
@@ -45,26 +69,52 @@ func Backoff(gen int) time.Duration {
 	return time.Second << gen
 }
 
-// relistAfter is how much is taken from one listing before it is made afresh,
-// or a quarter of it if that is more: listing a long directory costs more than
-// a lost claim now and then, and a listing that has gone stale shows in those.
-const relistAfter = 256
+const (
+	// relistAfter is how much is taken from one listing before it is made afresh,
+	// or a quarter of it if that is more: listing a long directory costs more than
+	// a lost claim now and then, and a listing that has gone stale shows in those.
+	relistAfter = 256
+
+	// keep is how many entries of a listing are kept: enough that listing the next
+	// million costs little for each of them, few enough for a few megabytes.
+	keep = 1 << 16
+
+	// maxStrays bounds how many strays are named.
+	maxStrays = 1000
+
+	// makersFor is how long an entry is left to the host that put it there, and
+	// othersFor to the one that it falls to: claims that two make are lost to one.
+	makersFor = 100 * time.Millisecond
+	othersFor = 600 * time.Millisecond
+)
 
 // Next returns an entry to try, or ok = false if there is none now. It lists
-// the directory only if fresh is set or the listing is worked off, or stale.
+// the directory only if fresh is set and the listing is worked off, or it is
+// stale.
 func (q *Queue) Next(fresh bool) (n Name, ok bool, err error) {
-	stale := q.taken >= max(relistAfter, q.Depth/4) || q.misses > 4 && q.misses*2 > q.taken
-	if fresh && len(q.batch) == 0 || stale {
-		if err := q.list(); err != nil {
+	if fresh && len(q.batch) == 0 || q.stale() {
+		if err := q.list(nil); err != nil {
 			return n, false, err
 		}
 	}
+	n, ok = q.take()
+	return n, ok, nil
+}
+
+func (q *Queue) stale() bool {
+	return q.taken >= max(relistAfter, q.Depth/4) || q.misses > 4 && q.misses*2 > q.taken
+}
+
+// take is the next entry of the listing.
+func (q *Queue) take() (n Name, ok bool) {
 	if len(q.batch) == 0 {
-		return n, false, nil
+		return n, false
 	}
-	n, q.batch = q.batch[0], q.batch[1:]
+	n, ok = ParseEntry(q.batch[0].name)
+	n.Stage = q.stage
+	q.batch = q.batch[1:]
 	q.taken++
-	return n, true, nil
+	return n, ok
 }
 
 // Missed tells that the entry handed out last was somebody else's already.
@@ -73,57 +123,140 @@ func (q *Queue) Missed() { q.misses++ }
 // Left is what remains of the listing.
 func (q *Queue) Left() int { return len(q.batch) }
 
-func (q *Queue) list() error {
-	d := q.s.Layout.Input(q.stage)
-	names, err := q.s.FS.List(d.Dir)
-	if err != nil {
+// drop forgets the rest of the listing.
+func (q *Queue) drop() { q.batch = nil }
+
+// list lists the directory. The entries in known, which somebody looks after
+// already, are marked there as present, and left out.
+func (q *Queue) list(known map[string]bool) error {
+	l := lister{q: q, known: known, ext: q.s.Layout.Input(q.stage).Ext, now: q.s.Env.Now(), seen: map[string]time.Duration{}}
+	if q.Peers != nil {
+		l.peers = q.Peers()
+		l.self = slices.Index(l.peers.Hosts, q.host)
+	}
+	q.batch, q.Strays, q.taken, q.misses, q.Depth, q.unripe = q.batch[:0], nil, 0, 0, 0, 0
+	if err := vfs.Each(q.s.FS, q.s.Layout.Input(q.stage).Dir, l.add); err != nil {
+		q.batch = nil
 		return err
 	}
-	now := q.s.Env.Now()
-	q.batch, q.Strays, q.taken, q.misses, q.Depth = q.batch[:0], nil, 0, 0, 0
-	seen := map[string]time.Duration{}
-	for _, name := range names {
-		n, ok := ParseEntry(name)
-		if !ok || n.Ext != d.Ext {
-			if IsCanary(name, d.Ext) {
-				continue
-			}
+	l.cut()
+	q.seen, q.first = l.seen, l.first
+	return nil
+}
+
+// lister takes up a listing, name by name.
+type lister struct {
+	q     *Queue
+	known map[string]bool
+	ext   string
+	now   time.Duration
+	peers Peers
+	self  int
+
+	seen  map[string]time.Duration
+	first map[uint64]time.Duration
+	full  bool   // batch was cut
+	worst uint64 // the highest key that is kept since
+}
+
+func (l *lister) add(name string) {
+	q := l.q
+	n, ok := ParseEntry(name)
+	if !ok || n.Ext != l.ext {
+		if !IsCanary(name, l.ext) && len(q.Strays) < maxStrays {
 			q.Strays = append(q.Strays, name)
-			continue
 		}
-		q.Depth++
-		n.Stage = q.stage
-		if n.Gen > 0 {
-			first, known := q.seen[name]
-			if !known {
-				first = now
-			}
-			seen[name] = first
-			if now-first < Backoff(n.Gen) {
-				continue
-			}
-		}
-		q.batch = append(q.batch, n)
+		return
 	}
-	q.seen = seen
-	slices.SortFunc(q.batch, func(a, b Name) int {
-		ka, kb := q.key(a.ID), q.key(b.ID)
+	q.Depth++
+	if _, ok := l.known[name]; ok {
+		l.known[name] = true
+		return
+	}
+	key := l.key(n.ID)
+	if n.Gen > 0 && !l.ripe(name, n.Gen) || !l.turn(n.ID, &key) {
+		q.unripe++
+		return
+	}
+	if l.full && key > l.worst {
+		return
+	}
+	q.batch = append(q.batch, candidate{key, name})
+	if len(q.batch) >= 2*keep {
+		l.cut()
+	}
+}
+
+// ripe says whether an entry that came back has waited long enough.
+func (l *lister) ripe(name string, gen int) bool {
+	first, known := l.q.seen[name]
+	if !known {
+		first = l.now
+	}
+	l.seen[name] = first
+	return l.now-first >= Backoff(gen)
+}
+
+// otherBit makes other hosts' entries of a minute come after the own ones.
+const otherBit = 1 << 31
+
+// turn says whether this host may try an entry now: it falls to it, or was left
+// by the host that it falls to; and by the one that put it there.
+func (l *lister) turn(id string, key *uint64) bool {
+	if len(l.peers.Hosts) < 2 || l.self < 0 {
+		return true
+	}
+	wait := time.Duration(0)
+	if l.peers.Make {
+		wait = makersFor
+	}
+	h := fnv.New32a()
+	h.Write([]byte(id))
+	own := int(h.Sum32()%uint32(len(l.peers.Hosts))) == l.self
+	if !own {
+		wait = othersFor
+		*key |= otherBit
+	}
+	if wait == 0 {
+		return true
+	}
+	first, known := l.q.first[*key]
+	if !known {
+		first = l.now
+	}
+	switch {
+	case len(l.first) >= keep:
+		return own // there is enough for everybody
+	case l.first == nil:
+		l.first = map[uint64]time.Duration{}
+	}
+	l.first[*key] = first
+	return l.now-first >= wait
+}
+
+// cut sorts what was listed, and keeps the oldest.
+func (l *lister) cut() {
+	b := l.q.batch
+	slices.SortFunc(b, func(a, b candidate) int {
 		switch {
-		case ka < kb:
+		case a.key < b.key:
 			return -1
-		case ka > kb:
+		case a.key > b.key:
 			return 1
 		}
 		return 0
 	})
-	return nil
+	if len(b) > keep {
+		clear(b[keep:])
+		l.q.batch, l.full, l.worst = b[:keep], true, b[keep-1].key
+	}
 }
 
 // key orders a listing: oldest bucket of ids first, within it shuffled by a
 // hash of id and host.
-func (q *Queue) key(id string) uint64 {
+func (l *lister) key(id string) uint64 {
 	h := fnv.New32a()
-	h.Write([]byte(q.host))
+	h.Write([]byte(l.q.host))
 	h.Write([]byte(id))
 	// The first eight digits of a UUIDv7 are slices of about a minute.
 	var minute uint64
@@ -135,5 +268,5 @@ func (q *Queue) key(id string) uint64 {
 		}
 		minute = minute<<4 | v
 	}
-	return minute<<32 | uint64(h.Sum32())
+	return minute<<32 | uint64(h.Sum32())&^otherBit
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"fencepost/spool"
+	"fencepost/spool/vfs"
 )
 
 // waiting puts n entries into xml/, all of one bucket.
@@ -164,5 +165,105 @@ func TestQueueStrays(t *testing.T) {
 	slices.Sort(q.Strays)
 	if !slices.Equal(q.Strays, strays) || q.Depth != 0 {
 		t.Errorf("strays %v, depth %d, want %v, 0", q.Strays, q.Depth, strays)
+	}
+}
+
+// TestQueueShares: hosts that know of each other begin with different entries,
+// and take what another one leaves; nobody's is left for ever.
+func TestQueueShares(t *testing.T) {
+	w := memWorld(t)
+	ids := w.waiting(240)
+	hosts := []string{"a", "b", "c"}
+	given := map[string]string{}
+	for _, host := range hosts {
+		q, e := w.queue(host)
+		q.Peers = func() spool.Peers { return spool.Peers{Hosts: hosts} }
+		first := drain(t, q)
+		if len(first) < 45 || len(first) > 120 {
+			t.Errorf("%s begins with %d of 240", host, len(first))
+		}
+		for _, n := range first {
+			if other := given[n.ID]; other != "" {
+				t.Errorf("%s falls to %s and %s", n.ID, other, host)
+			}
+			given[n.ID] = host
+		}
+		e.pass(500 * time.Millisecond)
+		if got := len(drain(t, q)); got != len(first) {
+			t.Errorf("%s takes the others' after half a second: %d", host, got)
+		}
+		e.pass(200 * time.Millisecond)
+		all := drain(t, q)
+		if len(all) != 240 {
+			t.Errorf("%s leaves %d to the others for ever", host, 240-len(all))
+		}
+		for i, n := range all[1:] {
+			was, is := all[i], n
+			switch {
+			case is.ID[:8] < was.ID[:8]:
+				t.Errorf("%s before the older %s", was.ID, is.ID)
+			case is.ID[:8] == was.ID[:8] && given[is.ID] == host && slices.Contains(ids, was.ID) && !slices.ContainsFunc(first, func(n spool.Name) bool { return n.ID == was.ID }):
+				t.Errorf("another's %s before the own %s of the same minute", was.ID, is.ID)
+			}
+		}
+	}
+	// One that isn't of the peers, or alone, takes all.
+	for _, peers := range []spool.Peers{{}, {Hosts: []string{"a"}}, {Hosts: []string{"x", "y"}}} {
+		q, _ := w.queue("a")
+		q.Peers = func() spool.Peers { return peers }
+		if got := len(drain(t, q)); got != 240 {
+			t.Errorf("peers %v: %d of 240", peers, got)
+		}
+	}
+	// Where peers put entries themselves, even those that fall to us wait a moment.
+	q, e := w.queue("a")
+	q.Peers = func() spool.Peers { return spool.Peers{Hosts: hosts, Make: true} }
+	if got := len(drain(t, q)); got != 0 {
+		t.Errorf("%d were taken from those who put them there", got)
+	}
+	e.pass(100 * time.Millisecond)
+	if got := len(drain(t, q)); got < 45 || got > 120 {
+		t.Errorf("%d of 240 after a moment", got)
+	}
+}
+
+// manyFS has a directory of very many entries, newest first, and counts what
+// was told.
+type manyFS struct {
+	vfs.FS
+	n    int
+	told int
+}
+
+func (f *manyFS) Each(dir string, do func(string)) error {
+	for i := f.n; i > 0; i-- {
+		f.told++
+		do(fmt.Sprintf("01890a%02x-%04x-7000-8000-%012x.xml", i>>20, i>>4&0xffff, i*2654435761%(1<<40)))
+	}
+	return nil
+}
+
+// TestQueueDeep: of a backlog that is too long to be held, the oldest are.
+func TestQueueDeep(t *testing.T) {
+	w := memWorld(t)
+	many := &manyFS{FS: w.m.View("a"), n: 3 << 20 >> 2}
+	q := spool.NewQueue(must(spool.Open(newEnv(many))), spool.Translate, "a")
+	n, ok, err := q.Next(true)
+	if !ok || err != nil || q.Depth != many.n {
+		t.Fatal(ok, err, q.Depth)
+	}
+	if q.Left() != spool.Keep-1 || many.told != many.n {
+		t.Errorf("%d are kept, %d were told", q.Left(), many.told)
+	}
+	if n.ID[:8] != "01890a00" {
+		t.Errorf("%s isn't of the oldest minute", n.ID)
+	}
+	was := n.ID[:8]
+	for q.Left() > 0 {
+		n, _, err := q.Next(false)
+		if err != nil || n.ID[:8] < was {
+			t.Fatalf("%s after %s: %v", n.ID, was, err)
+		}
+		was = n.ID[:8]
 	}
 }

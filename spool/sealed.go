@@ -67,6 +67,7 @@ func (s *Sealed) Publish() error {
 	if verdict != Done {
 		return fmt.Errorf("publish %s: %w", s.Name.ID, err)
 	}
+	s.in.offer(next, entry)
 	if err := s.in.removeName(s.path); err != nil {
 		return fmt.Errorf("retire %s: %w", s.Name.ID, err)
 	}

@@ -10,9 +10,10 @@ import (
 	"fencepost/spool/env/drill"
 )
 
-// Taker claims a stage's entries and gives each to a task. It polls the stage's
-// directory, quicker when there is work, slower when there is none; Hint makes
-// it look at once.
+// Taker claims a stage's entries and gives each to a task. What this instance
+// itself put there it is told of, by Offer; for what others put there it polls
+// the stage's directory, quicker when there is work of theirs, slower when there
+// is none. Hint makes it look at once.
 type Taker struct {
 	In    *Instance
 	Stage Stage
@@ -24,27 +25,61 @@ type Taker struct {
 	Room func() int
 	// Want says whether an entry may be claimed at all; nil = all.
 	Want func(Name) bool
+	// Peers are the hosts that take from this stage; see Queue.
+	Peers func() Peers
 	// Work does the stage's work on a claim and ends it, in a task of its own.
 	Work func(ctx context.Context, c *Claim)
 
-	hint env.Signal
-	mu   sync.Mutex // never held across a call to Env
-	busy int
-	lost int
-	won  int
+	wake env.Signal
+
+	mu      sync.Mutex // never held across a call to Env
+	look    bool       // there may be something that only a listing shows
+	offered []Name     // put there by this instance, not tried yet; oldest first
+	busy    int
+	lost    int
+	won     int
 }
+
+// maxOffered bounds what is kept of offers. What is over it is listed: a host that
+// is so far behind shares its entries with the others.
+const maxOffered = 16
+
+// maxLost is how many claims in a row a pass may lose. Where others are quicker
+// it is better to come back later.
+const maxLost = 3
 
 // Init prepares a taker; call it before Run and Hint.
 func (t *Taker) Init() *Taker {
-	t.hint = t.In.Env.NewSignal()
+	t.wake = t.In.Env.NewSignal()
 	if t.MaxPoll < t.Poll {
 		t.MaxPoll = t.Poll
 	}
 	return t
 }
 
-// Hint says that there may be something to take, or room for it.
-func (t *Taker) Hint() { t.hint.Notify() }
+// Hint says that there may be something to take that this taker wasn't offered.
+func (t *Taker) Hint() {
+	t.mu.Lock()
+	t.look = true
+	t.mu.Unlock()
+	t.wake.Notify()
+}
+
+// Wake says that there may be room again.
+func (t *Taker) Wake() { t.wake.Notify() }
+
+// Offer names an entry that this instance just put into the stage's directory, so
+// that it needn't be listed to be found. It is claimed as any other.
+func (t *Taker) Offer(n Name) {
+	t.mu.Lock()
+	if len(t.offered) < maxOffered {
+		t.offered = append(t.offered, n)
+	} else {
+		t.look = true
+	}
+	t.mu.Unlock()
+	t.wake.Notify()
+}
 
 // Busy is the number of claims that are being worked on.
 func (t *Taker) Busy() int {
@@ -65,60 +100,56 @@ func (t *Taker) Claims() (won, lost int) {
 // that a drain finishes what was begun.
 func (t *Taker) Run(ctx, work context.Context) {
 	g := env.NewGroup(t.In.Env)
-	q := NewQueue(t.In.Spool, t.Stage, t.In.Host)
-	pause := t.Poll
+	p := &poller{t: t, q: NewQueue(t.In.Spool, t.Stage, t.In.Host), pause: t.Poll}
+	p.q.Peers = t.Peers
 	for ctx.Err() == nil {
-		took, err := t.pass(ctx, work, g, q)
-		if err != nil {
+		if err := t.pass(ctx, work, g, p); err != nil {
 			if errors.Is(err, ErrFenced) {
 				break
 			}
 			t.In.Warn("take", err)
 		}
-		if took > 0 {
-			pause = t.Poll
-		}
-		t.hint.Wait(ctx, pause)
-		if took == 0 {
-			pause = min(2*pause, t.MaxPoll)
-		}
+		t.wake.Wait(ctx, p.rest())
 	}
 	g.Wait(noContext)
 }
 
-// pass claims from one listing until it is used up or there is no more room.
-func (t *Taker) pass(ctx, work context.Context, g *env.Group, q *Queue) (took int, err error) {
-	fresh := true
-	for ctx.Err() == nil {
-		if t.Room() <= 0 {
-			return took, nil
-		}
-		n, ok, err := q.Next(fresh)
+// pass claims until there is nothing, or no more room.
+func (t *Taker) pass(ctx, work context.Context, g *env.Group, p *poller) error {
+	lost := 0
+	for ctx.Err() == nil && t.Room() > 0 {
+		n, ok, err := p.next()
 		if err != nil || !ok {
-			return took, err
+			return err
 		}
-		fresh = false
 		if t.Want != nil && !t.Want(n) {
 			continue
 		}
 		c, err := t.In.Claim(t.Stage, n)
 		switch {
 		case errors.Is(err, ErrLost):
-			q.Missed()
 			t.count(0, 0, 1)
+			p.q.Missed()
+			if lost++; lost >= maxLost {
+				p.leave()
+				return nil
+			}
 			continue
 		case err != nil:
-			return took, err
+			return err
 		}
-		took++
+		lost = 0
+		if p.listed {
+			p.won++
+		}
 		t.count(1, 1, 0)
 		g.Go(string(t.Stage)+" "+n.ID, func() {
 			t.Work(work, c)
 			t.count(-1, 0, 0)
-			t.Hint() // there is room again
+			t.Wake()
 		})
 	}
-	return took, nil
+	return nil
 }
 
 func (t *Taker) count(busy, won, lost int) {
@@ -129,13 +160,100 @@ func (t *Taker) count(busy, won, lost int) {
 	t.mu.Unlock()
 }
 
+// poller decides where a taker's next entry comes from. It belongs to the
+// taker's task.
+type poller struct {
+	t     *Taker
+	q     *Queue
+	pause time.Duration // between listings that found nothing
+	due   time.Duration // when to list again
+	won   int           // claims won out of this listing
+
+	listed bool // the last entry was from the listing
+}
+
+// next is the next entry to try: from the listing, which is older than what was
+// offered since; from the offers; or from a fresh listing, if it is time for one.
+// A listing that was worth it is followed by another as soon as it is used up.
+func (p *poller) next() (n Name, ok bool, err error) {
+	if p.q.stale() || p.q.Left() == 0 && (p.asked() || p.won > 0 || p.t.In.Env.Now() >= p.due) {
+		if err := p.list(); err != nil {
+			return n, false, err
+		}
+	}
+	if n, p.listed = p.q.take(); p.listed {
+		return n, true, nil
+	}
+	p.t.mu.Lock()
+	defer p.t.mu.Unlock()
+	if len(p.t.offered) == 0 {
+		return n, false, nil
+	}
+	n, p.t.offered = p.t.offered[0], p.t.offered[1:]
+	return n, true, nil
+}
+
+// asked says, once, whether somebody gave a hint.
+func (p *poller) asked() bool {
+	p.t.mu.Lock()
+	defer p.t.mu.Unlock()
+	asked := p.t.look
+	p.t.look = false
+	return asked
+}
+
+// list lists. What was offered and isn't there any more is somebody else's.
+func (p *poller) list() error {
+	t := p.t
+	known := map[string]bool{}
+	t.mu.Lock()
+	offered := t.offered
+	t.mu.Unlock()
+	for _, n := range offered {
+		known[FormatEntry(n)] = false
+	}
+	err := p.q.list(known)
+	if err == nil {
+		t.mu.Lock()
+		rest := t.offered[len(offered):] // none was taken meanwhile: that is this task's to do
+		var there []Name
+		for _, n := range offered {
+			if known[FormatEntry(n)] {
+				there = append(there, n)
+			}
+		}
+		t.offered = append(there, rest...)
+		t.mu.Unlock()
+	}
+	now := t.In.Env.Now()
+	if p.won = 0; p.q.Left() > 0 || p.q.unripe > 0 {
+		p.pause = t.Poll
+	}
+	p.due = now + p.pause
+	p.pause = min(2*p.pause, t.MaxPoll)
+	return err
+}
+
+// leave leaves what is there to those who are quicker, for a while.
+func (p *poller) leave() {
+	p.q.drop()
+	p.won, p.due = 0, p.t.In.Env.Now()+p.t.Poll
+}
+
+// rest is how long to wait for a wake. While there is something to try, or to
+// list, and no room for it, that is what is waited for.
+func (p *poller) rest() time.Duration {
+	if d := p.due - p.t.In.Env.Now(); d > 0 && p.q.Left() == 0 {
+		return d
+	}
+	return p.t.MaxPoll
+}
+
 // Translator is the translate stage: its work is a pure function.
 type Translator struct {
 	// Convert turns an accepted file into the next stage's. An error means
 	// that the job is bad.
 	Convert func(data []byte) ([]byte, error)
-	// Published is told of each job that went on; may be nil.
-	Published func()
 }
 
 // Work translates one claim: read, draft, seal, publish.
@@ -171,11 +289,5 @@ func (tr Translator) work(c *Claim) error {
 	if err != nil {
 		return err
 	}
-	if err := s.Publish(); err != nil {
-		return err
-	}
-	if tr.Published != nil {
-		tr.Published()
-	}
-	return nil
+	return s.Publish()
 }

@@ -178,7 +178,7 @@ func (e *Engine) setReleased(t *tracked) {
 	t.released = true
 	e.mu.Unlock()
 	if !was {
-		e.taker.Hint()
+		e.taker.Wake()
 	}
 }
 

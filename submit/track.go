@@ -76,7 +76,7 @@ func (e *Engine) untrack(t *tracked) {
 	delete(e.tracked, t.s.Path())
 	e.mu.Unlock()
 	t.s.Drop()
-	e.taker.Hint()
+	e.taker.Wake()
 }
 
 // Tracked is the number of sealed submissions that aren't final yet.

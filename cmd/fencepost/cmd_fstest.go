@@ -88,7 +88,7 @@ func (g *globals) fstest(cmd *cobra.Command, peer bool, wait time.Duration, name
 	}
 	dir = absolute(dir)
 	g.touched = dir
-	w, say := newWatch(c.Timeout.Duration), &talk{w: g.stderr}
+	w, say := newWatch(c.Timeout.Duration), &talk{w: g.stderr, name: "fstest"}
 	defer say.end()
 	site := fstestSite{machine: g.machine, open: g.openFS, self: g.self, dir: dir, host: host}
 	rep, err := underWatch(cmd.Context(), w, func(ctx context.Context) (*fstest.Report, error) {
@@ -129,6 +129,7 @@ func (g *globals) fstest(cmd *cobra.Command, peer bool, wait time.Duration, name
 type talk struct {
 	mu   sync.Mutex
 	w    io.Writer
+	name string // of the command
 	over bool
 }
 
@@ -136,7 +137,7 @@ func (t *talk) line(format string, args ...any) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if !t.over {
-		fmt.Fprintln(t.w, show.Clean("fstest: "+fmt.Sprintf(format, args...)))
+		fmt.Fprintln(t.w, show.Clean(t.name+": "+fmt.Sprintf(format, args...)))
 	}
 }
 

@@ -31,7 +31,7 @@ func rootCommands(g *globals) map[string][]*cobra.Command {
 			newDoctorCmd(g), newLockProbeCmd(g), newFstestCmd(g), newFstestChildCmd(g), newConfigCmd(g), newVersionCmd(g), newManCmd(g)},
 		groupAct: {newDrainCmd(g), newResumeCmd(g), newFenceCmd(g), newHoldCmd(g), newReleaseCmd(g), newRetryCmd(g), newCancelCmd(g),
 			newUnparkCmd(g), newRecoverCmd(g)},
-		groupProve: {newRaceCmd(g), newRaceClusterCmd(g)},
+		groupProve: {newBenchCmd(g), newRaceCmd(g), newRaceClusterCmd(g)},
 	}
 }
 

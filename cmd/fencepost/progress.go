@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/term"
@@ -21,6 +22,8 @@ type progress struct {
 	started time.Time
 	last    time.Time
 	total   int // 0 = not known
+
+	mu sync.Mutex // guards counted
 }
 
 func newProgress(g *globals) *progress {
@@ -82,6 +85,14 @@ func (p *progress) show(done int, text string) {
 	}
 	p.last = now
 	fmt.Fprintf(p.w, "\r\033[K%s%s, %s", p.bar(done), text, now.Sub(p.started).Round(time.Second))
+}
+
+// counted is show for several goroutines, that learn the total as they go.
+func (p *progress) counted(done, total int, what string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.total = total
+	p.show(done, what)
 }
 
 func (p *progress) clear() {

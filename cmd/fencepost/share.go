@@ -172,6 +172,11 @@ func (f watchedFS) Identify(name string) (vfs.ID, error) {
 	return f.FS.Identify(name)
 }
 
+func (f watchedFS) Each(dir string, do func(string)) error {
+	defer f.w.begin("list", dir)()
+	return vfs.Each(f.FS, dir, do)
+}
+
 func (f watchedFS) List(dir string) ([]string, error) {
 	defer f.w.begin("list", dir)()
 	return f.FS.List(dir)

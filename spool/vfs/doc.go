@@ -7,8 +7,7 @@
 //
 // Assumes: one server behind the mount, exported with sync; a hard mount.
 //
-// Modes, before the umask takes away: files 0640 while they are written and
-// 0440 from then on, records and logs 0640, locks 0660, directories 0770.
+// Modes, before the umask takes away: files 0440 from the beginning, records and logs 0640, locks 0660, directories 0770.
 //
 // Does not: run on anything but Linux, follow a symbolic link, resolve lost
 // replies, try again (but for signals and listings), or promise that an error

@@ -29,12 +29,11 @@ const listTries = 4
 
 // OS is the operating system's FS. It is Linux only.
 //
-// Only the root's descriptor is kept. Every operation walks from there: one
-// openat2 for a file, one a parent directory for a rename. Directories'
-// descriptors are not cached, on purpose: a cached handle follows a directory
-// that is moved, and goes on after one that is removed and made again. What
-// that costs is measured by BenchmarkRename; on NFS the walk is answered from
-// the client's own cache. An operation holds three descriptors at most.
+// Names are walked to from the root's descriptor. Those of the directories that
+// files are made in, renamed, linked and removed are kept for a second at most,
+// see dirs: the walk is most of what a rename costs on a local disk
+// (BenchmarkRename). Listings, and what makes or removes directories, always
+// walk.
 //
 // A signal that interrupts a call makes it be called again. For a mutation that
 // means that an answer like ENOENT may be due to the first call: "unknown", as
@@ -44,6 +43,8 @@ type OS struct {
 	root int    // O_PATH descriptor of the root
 	nfs  bool   // Sync has nothing to do
 	walk bool   // the kernel, or a filter, has no openat2
+	dirs dirs
+	sync syncs
 
 	// Inspect, if set, is asked by Read about each file that was opened: its mode
 	// and owner by the descriptor. It is set before the first operation.
@@ -80,42 +81,45 @@ func OpenOS(root string) (*OS, error) {
 func (o *OS) Root() string { return o.path }
 
 // Close closes the root. No operation may be under way.
-func (o *OS) Close() error { return unix.Close(o.root) }
+func (o *OS) Close() error {
+	o.dirs.drop()
+	return unix.Close(o.root)
+}
 
 // Create implements FS.
 //
-// Order: openat2(O_CREAT|O_EXCL|O_WRONLY) 0640, fstat, write, fsync, fchmod
-// 0440, close. The mode isn't worth a second fsync: a crash leaves a draft that
-// is writable, never one that is incomplete.
+// Order: openat(O_CREAT|O_EXCL|O_WRONLY) 0440, fstat, write, fsync, close. The
+// mode is that of the finished file: who makes a file may write it through the
+// descriptor that made it, on NFS, too, and a chmod would be one call more.
 func (o *OS) Create(name string, data []byte) (ID, error) {
-	f, err := o.open("create", name, unix.O_CREAT|unix.O_EXCL|unix.O_WRONLY, draftMode)
+	fd, err := o.openIn("create", name, unix.O_CREAT|unix.O_EXCL|unix.O_WRONLY, fileMode)
 	if err != nil {
 		return ID{}, err
 	}
-	id, err := fill(f, data)
+	id, err := fill(fd, data)
 	// A failed close of data counts, and is never tried again.
-	if cerr := f.Close(); err == nil {
+	if cerr := unix.Close(fd); err == nil {
 		err = cerr
 	}
 	if err != nil {
-		return ID{}, err
+		return ID{}, &fs.PathError{Op: "create", Path: name, Err: err}
 	}
 	return id, nil
 }
 
-func fill(f *os.File, data []byte) (ID, error) {
-	st, err := fstat(f)
-	if err != nil {
+func fill(fd int, data []byte) (ID, error) {
+	var st unix.Stat_t
+	if err := retry(func() error { return unix.Fstat(fd, &st) }); err != nil {
 		return ID{}, err
 	}
-	if _, err := f.Write(data); err != nil {
-		return ID{}, err
+	for len(data) > 0 {
+		n, err := retryFD(func() (int, error) { return unix.Write(fd, data) })
+		if err != nil {
+			return ID{}, err
+		}
+		data = data[n:]
 	}
-	if err := f.Sync(); err != nil {
-		return ID{}, err
-	}
-	// Bits that the umask took away stay away.
-	if err := f.Chmod(fs.FileMode(st.Mode & fileMode)); err != nil {
+	if err := retry(func() error { return unix.Fsync(fd) }); err != nil {
 		return ID{}, err
 	}
 	return ID{Dev: st.Dev, Ino: st.Ino}, nil
@@ -123,32 +127,41 @@ func fill(f *os.File, data []byte) (ID, error) {
 
 // Read implements FS.
 func (o *OS) Read(name string, limit int64) ([]byte, ID, error) {
-	f, st, err := o.openRegular("open", name, unix.O_RDONLY, 0)
+	fd, st, err := o.openFile("open", name)
 	if err != nil {
 		return nil, ID{}, err
 	}
-	defer f.Close()
+	defer unix.Close(fd)
 	if o.Inspect != nil {
 		if err := o.Inspect(name, st.Mode, st.Uid); err != nil {
 			return nil, ID{}, err
 		}
 	}
-	if st.Size > limit {
-		return nil, ID{}, &fs.PathError{Op: "read", Path: name, Err: ErrTooLarge}
+	data, err := readAll(fd, st.Size, limit)
+	if err != nil {
+		return nil, ID{}, &fs.PathError{Op: "read", Path: name, Err: err}
 	}
-	// The size is a hint: the file may grow, and NFS may not know yet.
-	buf := make([]byte, 0, max(st.Size, 0)+1)
+	return data, ID{Dev: st.Dev, Ino: st.Ino}, nil
+}
+
+// readAll reads to the end. The size is a hint: the file may grow, and NFS may
+// not know yet.
+func readAll(fd int, size, limit int64) ([]byte, error) {
+	if size > limit {
+		return nil, ErrTooLarge
+	}
+	buf := make([]byte, 0, max(size, 0)+1)
 	for {
-		n, err := f.Read(buf[len(buf):cap(buf)])
+		n, err := retryFD(func() (int, error) { return unix.Read(fd, buf[len(buf):cap(buf)]) })
+		if err != nil {
+			return nil, err
+		}
+		if n == 0 {
+			return buf, nil
+		}
 		buf = buf[:len(buf)+n]
 		if int64(len(buf)) > limit {
-			return nil, ID{}, &fs.PathError{Op: "read", Path: name, Err: ErrTooLarge}
-		}
-		if err == io.EOF {
-			return buf, ID{Dev: st.Dev, Ino: st.Ino}, nil
-		}
-		if err != nil {
-			return nil, ID{}, err
+			return nil, ErrTooLarge
 		}
 		if len(buf) == cap(buf) {
 			buf = append(buf, 0)[:len(buf)]
@@ -158,11 +171,11 @@ func (o *OS) Read(name string, limit int64) ([]byte, ID, error) {
 
 // Identify implements FS.
 func (o *OS) Identify(name string) (ID, error) {
-	f, st, err := o.openRegular("open", name, unix.O_RDONLY, 0)
+	fd, st, err := o.openFile("open", name)
 	if err != nil {
 		return ID{}, err
 	}
-	defer f.Close()
+	unix.Close(fd)
 	return ID{Dev: st.Dev, Ino: st.Ino}, nil
 }
 
@@ -195,6 +208,34 @@ func (o *OS) listOnce(dir string) ([]string, error) {
 	f := os.NewFile(uintptr(fd), dir)
 	defer f.Close()
 	return f.Readdirnames(-1)
+}
+
+// eachAtOnce is how many names Each holds at a time.
+const eachAtOnce = 4096
+
+// Each implements Streamer.
+func (o *OS) Each(dir string, do func(name string)) error {
+	if err := CheckDir("list", dir); err != nil {
+		return err
+	}
+	fd, err := o.openat(dir, unix.O_RDONLY|unix.O_DIRECTORY, 0)
+	if err != nil {
+		return &fs.PathError{Op: "list", Path: dir, Err: err}
+	}
+	f := os.NewFile(uintptr(fd), dir)
+	defer f.Close()
+	for {
+		names, err := f.Readdirnames(eachAtOnce)
+		for _, name := range names {
+			do(name)
+		}
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
 }
 
 // Rename implements FS: renameat, with both parents' descriptors.
@@ -232,12 +273,22 @@ func (o *OS) Rmdir(dir string) error {
 
 // Remove implements FS.
 func (o *OS) Remove(name string) error {
-	return o.one("remove", name, func(fd int, base string) error {
-		return unix.Unlinkat(fd, base, 0)
-	})
+	if err := CheckName("remove", name); err != nil {
+		return err
+	}
+	dir, base := Split(name)
+	d, err := o.dirs.get(o, dir)
+	if err == nil {
+		err = retry(func() error { return unix.Unlinkat(d.fd, base, 0) })
+		o.dirs.used(d, err)
+	}
+	if err != nil {
+		return &fs.PathError{Op: "remove", Path: name, Err: err}
+	}
+	return nil
 }
 
-// Sync implements FS: open, fsync, close of each directory, once. On NFS it
+// Sync implements FS: fsync of each directory, once; see syncs. On NFS it
 // does nothing: the server answers a change of names once it is on its disk,
 // if its export is sync, and fsync of a directory asks it nothing.
 func (o *OS) Sync(dirs ...string) error {
@@ -248,7 +299,7 @@ func (o *OS) Sync(dirs ...string) error {
 		if o.nfs || slices.Contains(dirs[:i], dir) {
 			continue
 		}
-		if err := o.syncDir(dir); err != nil {
+		if err := o.sync.do(dir, func() error { return o.syncDir(dir) }); err != nil {
 			return &fs.PathError{Op: "sync", Path: dir, Err: err}
 		}
 	}
@@ -256,6 +307,15 @@ func (o *OS) Sync(dirs ...string) error {
 }
 
 func (o *OS) syncDir(dir string) error {
+	d, err := o.dirs.get(o, dir)
+	if err != nil {
+		return err
+	}
+	defer d.done()
+	if err := retry(func() error { return unix.Fsync(d.fd) }); err != unix.EBADF {
+		return err
+	}
+	// It was opened only to be walked through: this user may not list it.
 	fd, err := o.openat(dir, unix.O_RDONLY|unix.O_DIRECTORY, 0)
 	if err != nil {
 		return err

@@ -187,20 +187,69 @@ func (o *OS) two(op, from, to string, call func(fd1 int, b1 string, fd2 int, b2 
 func (o *OS) twoDirs(from, to string, call func(fd1 int, b1 string, fd2 int, b2 string) error) error {
 	dir1, base1 := Split(from)
 	dir2, base2 := Split(to)
-	fd1, done, err := o.parent(dir1)
+	d1, err := o.dirs.get(o, dir1)
 	if err != nil {
 		return err
 	}
-	defer done()
-	fd2 := fd1
-	if dir2 != dir1 {
-		var done2 func()
-		if fd2, done2, err = o.parent(dir2); err != nil {
-			return err
-		}
-		defer done2()
+	d2, err := o.dirs.get(o, dir2)
+	if err != nil {
+		o.dirs.used(d1, err)
+		return err
 	}
-	return retry(func() error { return call(fd1, base1, fd2, base2) })
+	err = retry(func() error { return call(d1.fd, base1, d2.fd, base2) })
+	o.dirs.used(d1, err)
+	o.dirs.used(d2, err)
+	return err
+}
+
+// openIn opens a file by its directory's descriptor.
+func (o *OS) openIn(op, name string, flags int, mode uint32) (int, error) {
+	if err := CheckName(op, name); err != nil {
+		return -1, err
+	}
+	dir, base := Split(name)
+	d, err := o.dirs.get(o, dir)
+	fd := -1
+	if err == nil {
+		fd, err = retryFD(func() (int, error) {
+			return unix.Openat(d.fd, base, flags|unix.O_NOFOLLOW|unix.O_CLOEXEC, mode)
+		})
+		o.dirs.used(d, err)
+	}
+	if err != nil {
+		return -1, &fs.PathError{Op: op, Path: name, Err: err}
+	}
+	return fd, nil
+}
+
+// openFile opens a regular file to be read; see openRegular. Where it isn't, its
+// directory is walked to again: the one that was open may be gone, and another
+// have its name.
+func (o *OS) openFile(op, name string) (int, *unix.Stat_t, error) {
+	const flags = unix.O_RDONLY | unix.O_NOCTTY
+	fd, err := o.openIn(op, name, flags|unix.O_NONBLOCK, 0)
+	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ESTALE) {
+		fd, err = o.openIn(op, name, flags|unix.O_NONBLOCK, 0)
+	}
+	if errors.Is(err, unix.EAGAIN) {
+		if _, err := o.look(op, name); err != nil {
+			return -1, nil, err
+		}
+		fd, err = o.openIn(op, name, flags, 0)
+	}
+	if err != nil {
+		return -1, nil, notRegular(err)
+	}
+	st := new(unix.Stat_t)
+	err = retry(func() error { return unix.Fstat(fd, st) })
+	if err == nil && st.Mode&unix.S_IFMT != unix.S_IFREG {
+		err = ErrNotRegular
+	}
+	if err != nil {
+		unix.Close(fd)
+		return -1, nil, &fs.PathError{Op: op, Path: name, Err: err}
+	}
+	return fd, st, nil
 }
 
 // fstat asks the descriptor, not a name that may be cached.

@@ -23,8 +23,8 @@ type ID struct {
 // (not with fs.ErrExist, which also matches ENOTEMPTY). An error of a mutating
 // call means "unknown": the server may have done it. Only a look decides.
 type FS interface {
-	// Create makes name, which must not exist, with data: write, fsync, chmod
-	// 0440, close; the errors of all four count. The name itself is durable
+	// Create makes name, which must not exist, read-only, with data: write, fsync,
+	// close; the errors of all three count. The name itself is durable
 	// only after Sync of its directory. The ID is read from the descriptor.
 	// After an error the name may exist, empty, in part or whole.
 	Create(name string, data []byte) (ID, error)

@@ -150,8 +150,9 @@ func TestPoisonEndsAside(t *testing.T) {
 		start(name)
 	}
 	w.w.RunFor(30 * time.Second)
-	poison = fmt.Sprintf("0190a1b2-c3d4-7000-8000-%012x", 0)
+	poison = fmt.Sprintf("0190a1b2-c3d4-7000-8000-%012x", 3) // the last: its host is dead soon after
 	w.send(hosts["a"], nodes["a"], 4)
+	slices.Reverse(w.jobs)
 	for range 60 { // their supervisors start them again
 		w.w.RunFor(10 * time.Second)
 		for _, name := range dead {

@@ -143,13 +143,30 @@ func (n *Node) Accept(id string, data []byte, same func([]byte) (bool, error)) (
 	s.accepts--
 	n.mu.Unlock()
 	s.acceptEnded.Notify()
-	if err == nil && s.translate != nil {
-		s.translate.Hint()
-	}
 	return a, err
 }
 
 func (n *Node) serves(stage spool.Stage) bool { return slices.Contains(n.cfg.Stages, stage) }
+
+// takers are the hosts that take from a stage, as far as this one knows: it is
+// one of them. from is the stage that puts entries there.
+func (n *Node) takers(from, stage spool.Stage) (p spool.Peers) {
+	n.mu.Lock()
+	w := n.watcher
+	n.mu.Unlock()
+	if w == nil {
+		return p
+	}
+	for _, h := range w.Hosts() {
+		own := h.Host == n.cfg.Identity.Host
+		if own || h.Seen && (h.State == lease.Live || h.State == lease.Unfit) && !h.Draining && h.Record.Takes(stage) {
+			p.Hosts = append(p.Hosts, h.Host)
+			p.Make = p.Make || h.Record.Takes(from)
+		}
+	}
+	slices.Sort(p.Hosts)
+	return p
+}
 
 // fill puts what changes into a heartbeat.
 func (n *Node) fill(r *lease.Record) {

@@ -84,18 +84,27 @@ func (n *Node) newSession(l *lease.Lease, fenced func(error)) (*session, error) 
 		s.engine = submit.New(in, n.cfg.Cluster, n.cfg.Submit)
 		s.engine.Paused = s.paused
 		s.engine.Peers = n.peers
+		s.engine.Taker().Peers = func() spool.Peers { return n.takers(spool.Translate, spool.Submit) }
 		finish = s.engine.Adopt
 	}
 	s.sweep = spool.NewSweep(in, finish)
 	if n.serves(spool.Translate) {
 		tr := spool.Translator{Convert: n.cfg.Convert}
-		if s.engine != nil {
-			tr.Published = s.engine.Hint
-		}
 		s.translate = (&spool.Taker{In: in, Stage: spool.Translate, Poll: n.cfg.Poll, MaxPoll: n.cfg.MaxPoll,
-			Room: s.room, Work: tr.Work}).Init()
+			Room: s.room, Work: tr.Work, Peers: func() spool.Peers { return n.takers(spool.Ingest, spool.Translate) }}).Init()
 	}
+	in.Offered = s.offer
 	return s, nil
+}
+
+// offer hands an entry that this instance made to its own next stage.
+func (s *session) offer(stage spool.Stage, n spool.Name) {
+	switch {
+	case stage == spool.Translate && s.translate != nil:
+		s.translate.Offer(n)
+	case stage == spool.Submit && s.engine != nil:
+		s.engine.Taker().Offer(n)
+	}
 }
 
 func (n *Node) set(s *session) {

@@ -44,6 +44,9 @@ func (f FS) Create(name string, data []byte) (vfs.ID, error) {
 	return f.FS.Create(name, data)
 }
 
+// Each implements vfs.Streamer: names pass through.
+func (f FS) Each(dir string, do func(name string)) error { return vfs.Each(f.FS, dir, do) }
+
 // Read implements vfs.FS. A file that isn't as a host with the key wrote it is an
 // error that matches vfs.ErrUntrusted.
 func (f FS) Read(name string, limit int64) ([]byte, vfs.ID, error) {

@@ -91,6 +91,13 @@ func (m measuredFS) Identify(name string) (id vfs.ID, err error) {
 	return m.FS.Identify(name)
 }
 
+// Each implements vfs.Streamer.
+func (m measuredFS) Each(dir string, do func(string)) (err error) {
+	end := m.f.begin("list", dir)
+	defer func() { end(err) }()
+	return vfs.Each(m.FS, dir, do)
+}
+
 func (m measuredFS) List(dir string) (names []string, err error) {
 	end := m.f.begin("list", dir)
 	defer func() { end(err) }()

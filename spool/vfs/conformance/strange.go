@@ -101,15 +101,19 @@ func testPipes(t *testing.T, fs vfs.FS) {
 	}
 }
 
-// testDescriptors: none is left open, by success or failure.
+// testDescriptors: none is left open, by success or failure, but for those of
+// directories that are kept for a while: the second time adds none.
 func testDescriptors(t *testing.T, fs vfs.FS) {
 	if _, ok := fs.(rooted); !ok {
 		t.Skip("no descriptors")
 	}
 	must(t, fs.Mkdir("d"))
 	must(t, fs.Mkdir("e"))
-	before := descriptors(t)
-	for range 20 {
+	before := 0
+	for i := range 20 {
+		if i == 1 {
+			before = descriptors(t)
+		}
 		create(t, fs, "d/a", "one")
 		_, _ = fs.Create("d/a", nil)
 		_, _, _ = fs.Read("d/a", limit)
@@ -135,7 +139,7 @@ func testDescriptors(t *testing.T, fs vfs.FS) {
 		must(t, fs.Remove("log"))
 		must(t, fs.Remove("e/a"))
 	}
-	if after := descriptors(t); after != before {
+	if after := descriptors(t); after > before {
 		t.Errorf("%d descriptors, were %d", after, before)
 	}
 }

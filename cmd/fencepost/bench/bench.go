@@ -1,0 +1,282 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+
+	"fencepost/codec"
+	"fencepost/spool"
+	"fencepost/spool/vfs/mountstats"
+	"fencepost/submit"
+)
+
+// Config says what to measure. All fields but Cluster and Calls are required.
+type Config struct {
+	Dir     string // on the file system that is measured; a new directory is made in it
+	Jobs    int    // a round
+	Rounds  int
+	Clients int // jobs on their way in at a time
+	Workers int // of a stage of a host
+	Hosts   int // instances, in this process
+	Size    int // bytes of a job's script
+	Idle    int // jobs that are sent one at a time to a pipeline without work
+	Version string
+
+	// Cluster makes a host's backend on the bench's spool; nil = one that
+	// accepts at once.
+	Cluster func(sp *spool.Spool, root, host string, opt *submit.Options) (submit.Cluster, error)
+
+	// Calls counts what was asked of the file server so far; nil = there is none.
+	Calls func() (mountstats.Counts, error)
+
+	// Patience is how long no job may go on.
+	Patience time.Duration
+	// Progress is told how much of all is done; it may be called by several
+	// goroutines at once.
+	Progress func(done, total int, what string)
+	// Warn is told what went wrong without ending the run.
+	Warn func(what string)
+}
+
+// ErrStalled is returned when no job went on for Config.Patience.
+var ErrStalled = errors.New("no job goes on")
+
+// Prefix begins the name of the directory that a run makes. No part of fencepost
+// takes it for anything.
+const Prefix = ".fencepost-bench-"
+
+// Run measures.
+func Run(ctx context.Context, cfg Config) (rep *Report, err error) {
+	root, err := os.MkdirTemp(cfg.Dir, Prefix)
+	if err != nil {
+		return nil, fmt.Errorf("make a directory to work in: %w", err)
+	}
+	defer func() {
+		if errors.Is(err, ErrStalled) {
+			return // a share that doesn't answer wouldn't answer this either
+		}
+		if rerr := os.RemoveAll(root); rerr != nil && err == nil {
+			err = fmt.Errorf("clear up: %w", rerr)
+		}
+	}()
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	b := &bench{cfg: cfg, root: root, pulse: newPulse(cfg)}
+	stop := b.pulse.watch(cancel, cfg.Patience)
+	defer stop()
+	rep, err = b.run(ctx)
+	if cause := context.Cause(ctx); cause != nil {
+		return nil, cause
+	}
+	return rep, err
+}
+
+type bench struct {
+	cfg   Config
+	root  string
+	pulse *pulse
+	rep   *Report
+	floor *floor
+}
+
+func (b *bench) run(ctx context.Context) (*Report, error) {
+	c := b.cfg
+	b.rep = &Report{Directory: c.Dir, Jobs: c.Jobs, Clients: c.Clients, Workers: c.Workers, Hosts: c.Hosts, ScriptBytes: c.Size, Version: c.Version}
+	if err := b.openFloor(); err != nil {
+		return nil, err
+	}
+	defer b.floor.close()
+	w, err := newWorld(c, filepath.Join(b.root, "spool"), b.pulse)
+	if err != nil {
+		return nil, err
+	}
+	defer w.close()
+	all := []spool.Stage{spool.Ingest, spool.Translate, spool.Submit}
+	if err := w.start(ctx, all); err != nil {
+		return nil, err
+	}
+	defer w.stop()
+	b.pulse.begin(b.steps())
+	// Buckets are made, and caches filled, before anything is counted.
+	if _, err := w.load(ctx, c.Clients*c.Hosts, c.Clients); err != nil {
+		return nil, err
+	}
+	before, calls, err := b.marks(w)
+	if err != nil {
+		return nil, err
+	}
+	began := time.Now()
+	for r := range c.Rounds {
+		if err := b.round(ctx, w, r); err != nil {
+			return nil, err
+		}
+	}
+	spent := time.Since(began)
+	if err := b.sum(w, before, calls, spent); err != nil {
+		return nil, err
+	}
+	if err := b.idle(ctx, w); err != nil {
+		return nil, err
+	}
+	w.stop()
+	if c.Calls != nil {
+		if err := b.apart(ctx, w); err != nil {
+			return nil, err
+		}
+	}
+	b.rep.finish()
+	return b.rep, nil
+}
+
+// steps is how often the pulse will be heard: three steps a job, and a start.
+func (b *bench) steps() int {
+	c := b.cfg
+	n := c.Hosts + 3*(2*c.Rounds*c.Jobs+c.Idle+c.Clients*c.Hosts)
+	if c.Calls != nil {
+		n += 3 * (c.Hosts + c.Jobs)
+	}
+	return n
+}
+
+// openFloor prepares files of the size that a job's files have.
+func (b *bench) openFloor() error {
+	r := record(newID(), b.cfg.Size)
+	xml, err := codec.EncodeXML(r)
+	if err != nil {
+		return fmt.Errorf("make a job: %w", err)
+	}
+	json, err := codec.EncodeJSON(r)
+	if err != nil {
+		return fmt.Errorf("make a job: %w", err)
+	}
+	b.floor, err = newFloor(filepath.Join(b.root, "floor"), xml, json, make([]byte, eventBytes))
+	return err
+}
+
+// eventBytes is about what a job's events have in a journal, divided by the two
+// times that it has to be written for the job.
+const eventBytes = 1200
+
+// round lets floor and pipeline do the same, one after the other; who begins
+// changes with each round.
+func (b *bench) round(ctx context.Context, w *world, r int) error {
+	var res Round
+	parts := []func() error{
+		func() (err error) { res.FloorJobsPerSecond, err = b.runFloor(ctx); return err },
+		func() error {
+			l, err := w.load(ctx, b.cfg.Jobs, b.cfg.Clients)
+			if err != nil {
+				return err
+			}
+			res.JobsPerSecond = float64(b.cfg.Jobs) / l.took.Seconds()
+			b.rep.accept, b.rep.submitted = append(b.rep.accept, l.accept...), append(b.rep.submitted, l.submitted...)
+			return nil
+		},
+	}
+	if r%2 == 1 {
+		slices.Reverse(parts)
+	}
+	for _, part := range parts {
+		if err := part(); err != nil {
+			return err
+		}
+	}
+	res.Ratio = res.JobsPerSecond / res.FloorJobsPerSecond
+	b.rep.Rounds = append(b.rep.Rounds, res)
+	return nil
+}
+
+func (b *bench) runFloor(ctx context.Context) (rate float64, err error) {
+	ids := make([]string, b.cfg.Jobs)
+	for i := range ids {
+		ids[i] = newID()
+	}
+	began := time.Now()
+	err = b.floor.run(ctx, ids, b.cfg.Clients*b.cfg.Hosts, b.cfg.Workers*b.cfg.Hosts, func() { b.pulse.tick("floor") })
+	return float64(len(ids)) / time.Since(began).Seconds(), err
+}
+
+// marks are the counts so far.
+func (b *bench) marks(w *world) (counts, mountstats.Counts, error) {
+	if b.cfg.Calls == nil {
+		return w.counts(), nil, nil
+	}
+	calls, err := b.cfg.Calls()
+	return w.counts(), calls, err
+}
+
+// sum turns what was counted since the marks into costs of a job.
+func (b *bench) sum(w *world, before counts, calls mountstats.Counts, spent time.Duration) error {
+	jobs := float64(b.cfg.Jobs * b.cfg.Rounds)
+	ops := w.counts().since(before, jobs)
+	other := ops[rowOther].Total() * jobs
+	b.rep.Background = other / spent.Seconds() / float64(b.cfg.Hosts)
+	delete(ops, rowOther)
+	floorCalls, floorSyncs := float64(b.floor.calls.Load())/jobs, float64(b.floor.syncs.Load())/jobs
+	b.rep.Floor = FloorCost{Calls: floorCalls, Fsyncs: floorSyncs}
+	for _, stage := range rows() {
+		if o := ops[stage]; o != nil {
+			b.rep.Stages = append(b.rep.Stages, StageCost{Stage: stage, Operations: o.Total(), Fsyncs: o[opSync], Kinds: o})
+		}
+	}
+	b.rep.LostClaims = float64(w.lost()) / jobs
+	if b.cfg.Calls == nil {
+		return nil
+	}
+	after, err := b.cfg.Calls()
+	b.rep.RPCs = perJob(after.Since(calls), int(jobs))
+	b.rep.RPCsTotal = total(b.rep.RPCs)
+	return err
+}
+
+func rows() []string {
+	return []string{stageAccept, string(spool.Translate), string(spool.Submit), rowJournal}
+}
+
+// idle sends jobs one at a time, with pauses, so that each finds nobody at work.
+func (b *bench) idle(ctx context.Context, w *world) error {
+	for range b.cfg.Idle {
+		l, err := w.load(ctx, 1, 1)
+		if err != nil {
+			return err
+		}
+		b.rep.idleAccept = append(b.rep.idleAccept, l.accept...)
+		b.rep.idleSubmitted = append(b.rep.idleSubmitted, l.submitted...)
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(idlePause):
+		}
+	}
+	return nil
+}
+
+// idlePause is longer than the shortest poll, so that a hint has to do it.
+const idlePause = 50 * time.Millisecond
+
+// record is a job as a daemon keeps it.
+func record(id string, size int) codec.Record {
+	script := make([]byte, 0, size+16)
+	script = append(script, "#!/bin/sh\nexit 0\n"...)
+	for len(script) < size {
+		script = append(script, "# a line of a job's script\n"[:min(27, size-len(script))]...)
+	}
+	j := codec.Job{Name: "bench", Script: string(script), Owner: "bench", Resources: codec.Resources{CPUs: 1, MemoryMB: 64}}
+	return codec.Record{ID: id, Job: j, Client: "bench", ReceivedAt: time.Now().UTC().Truncate(time.Millisecond), ReceivedBy: "bench",
+		Digest: codec.Digest(j)}
+}
+
+func newID() string {
+	id, err := uuid.NewV7()
+	if err != nil {
+		panic(err) // crypto/rand doesn't fail
+	}
+	return id.String()
+}

@@ -1,0 +1,91 @@
+package spool_test
+
+import (
+	"context"
+	"fmt"
+	"path"
+	"testing"
+
+	"fencepost/spool"
+	"fencepost/spool/env"
+	"fencepost/spool/vfs"
+)
+
+// benchInstance is an instance on the directory that TMPDIR names.
+func benchInstance(b *testing.B) *spool.Instance {
+	fs := must(vfs.OpenOS(b.TempDir()))
+	b.Cleanup(func() { fs.Close() })
+	if _, _, err := spool.Init(fs, must(spool.NewFormat())); err != nil {
+		b.Fatal(err)
+	}
+	mkdirs(fs, spool.HostDir("a"), spool.JournalDir("a"))
+	for _, base := range []string{spool.DirClaims, spool.DirSealed, spool.DirDrafts} {
+		mkdirs(fs, path.Join(base, "a"), spool.EpochDir(base, "a", 1))
+	}
+	in := must(spool.NewInstance(must(spool.Open(env.NewReal(fs))), spool.Stamp{Host: "a", Epoch: 1}, nil))
+	b.Cleanup(func() { in.Journal.Close() })
+	b.ReportAllocs()
+	return in
+}
+
+func benchID(i int) string { return fmt.Sprintf("01890a5d-ac96-7000-8000-%012x", i) }
+
+// BenchmarkAccept: a job of 1 KiB, from its bytes to ACCEPTED.
+func BenchmarkAccept(b *testing.B) {
+	in := benchInstance(b)
+	data := make([]byte, 1024)
+	for i := 0; b.Loop(); i++ {
+		if _, err := in.Accept(benchID(i), data, nil); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkClaim: an entry is claimed and given back, under its next name.
+func BenchmarkClaim(b *testing.B) {
+	in := benchInstance(b)
+	in.Limits.Gen = 1 << 30
+	must(in.Accept(benchID(0), make([]byte, 1024), nil))
+	n := spool.Name{ID: benchID(0), Ext: "xml"}
+	for b.Loop() {
+		c, err := in.Claim(spool.Translate, n)
+		if err == nil {
+			n.Gen = (c.Name.Gen + 1) % maxBenchGen
+			err = c.Return(spool.Why{Reason: "a benchmark"})
+		}
+		if err != nil {
+			b.Fatal(err)
+		}
+		if n.Gen == 0 { // names have an end
+			n.Gen = maxBenchGen
+			mustDo(in.FS.Rename(in.Layout.EntryPath(spool.Translate, n), in.Layout.EntryPath(spool.Translate, spool.Name{ID: n.ID})))
+			n.Gen = 0
+		}
+	}
+}
+
+const maxBenchGen = 1000
+
+// BenchmarkAdvance: an entry is claimed, translated by a copy, sealed, published
+// and retired.
+func BenchmarkAdvance(b *testing.B) {
+	in := benchInstance(b)
+	tr := spool.Translator{Convert: func(data []byte) ([]byte, error) { return data, nil }}
+	data := make([]byte, 1024)
+	for i := 0; b.Loop(); i++ {
+		n := spool.Name{ID: benchID(i), Ext: "xml"}
+		b.StopTimer()
+		if _, err := in.FS.Create(in.Layout.EntryPath(spool.Translate, n), data); err != nil {
+			b.Fatal(err)
+		}
+		b.StartTimer()
+		c, err := in.Claim(spool.Translate, n)
+		if err != nil {
+			b.Fatal(err)
+		}
+		tr.Work(context.Background(), c)
+	}
+	if names := must(in.FS.List(in.Layout.Submit)); len(names) == 0 {
+		b.Error("nothing was published")
+	}
+}
