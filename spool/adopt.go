@@ -11,10 +11,11 @@ import (
 	"github.com/google/uuid"
 )
 
-// Parse makes a job of a foreign file's contents; it is a pure function but for
-// the time and the host that it notes. id is for a file that brings none. An
-// error means that the file is no job.
-type Parse func(id string, data []byte) (Adoptee, error)
+// Parse makes a job of a foreign file's contents, in the form of the stage that
+// it is to go through first; it is a pure function but for the time and the host
+// that it notes. id is for a file that brings none. An error means that the file
+// is no job.
+type Parse func(stage Stage, id string, data []byte) (Adoptee, error)
 
 // Adoptee is the job that a foreign file comes to. See [Instance.Accept].
 type Adoptee struct {
@@ -38,10 +39,7 @@ type Adoptee struct {
 // sum is the digest of what had settled: a file that changed since is left to
 // the own sweep, which comes later.
 func (in *Instance) Adopt(inbox, name string, sum [sha256.Size]byte) error {
-	n := Name{Stage: StageAdopt, Seq: in.nextSeq(), ID: in.freshID(), Ext: "xml"}
-	if path.Ext(name) == ".json" {
-		n.Ext = "json"
-	}
+	n := Name{Stage: StageAdopt, Seq: in.nextSeq(), ID: in.freshID(), Ext: entryExt(in.Layout.inboxStage(inbox))}
 	from, file := path.Join(inbox, name), path.Join(in.claims(), FormatClaim(n))
 	in.note(EvAdopting, n, from)
 	if err := in.Journal.Flush(); err != nil {
@@ -91,11 +89,12 @@ func (in *Instance) carryOn(file string, n Name, t *taken) error {
 	if t != nil && sha256.Sum256(data) != t.sum {
 		return fmt.Errorf("adopt %s: it is still being written", n.ID)
 	}
-	job, err := in.Parse(n.ID, data)
+	stage := stageOf(n)
+	job, err := in.Parse(stage, n.ID, data)
 	if err != nil {
 		return in.refuse(file, n, t, err.Error())
 	}
-	_, err = in.Accept(job.ID, job.Data, job.Same)
+	_, err = in.AcceptAt(stage, job.ID, job.Data, job.Same)
 	switch {
 	case errors.Is(err, ErrConflict):
 		return in.refuse(file, n, t, fmt.Sprintf("job %s was accepted with another content", job.ID))

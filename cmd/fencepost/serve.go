@@ -231,7 +231,7 @@ func (d *daemon) nodeConfig(sp *spool.Spool, dir string) (node.Config, error) {
 	if d.httpLn != nil {
 		cfg.HTTP = d.httpLn.Addr().String()
 	}
-	if d.serves(spool.Submit) {
+	if _, foreign := sp.Layout.Foreign[spool.Submit]; d.serves(spool.Submit) && !foreign {
 		root, err := filepath.Abs(dir)
 		if err != nil {
 			return cfg, err

@@ -119,8 +119,6 @@ func (s *session) reclaim(o spool.Over) {
 		if s.translate != nil {
 			s.translate.Hint()
 		}
-		if s.engine != nil {
-			s.engine.Hint()
-		}
+		s.hintSubmit()
 	}
 }

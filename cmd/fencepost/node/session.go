@@ -18,6 +18,7 @@ type session struct {
 	lease     *lease.Lease
 	in        *spool.Instance
 	translate *spool.Taker
+	handover  *spool.Taker // instead of engine: a foreign program submits
 	engine    *submit.Engine
 	sweep     *spool.Sweep
 
@@ -88,14 +89,35 @@ func (n *Node) newSession(l *lease.Lease, fenced func(error)) (*session, error) 
 	}
 	s.sweep = spool.NewSweep(in, finish)
 	if n.serves(spool.Translate) {
-		tr := spool.Translator{Convert: n.cfg.Convert}
-		if s.engine != nil {
-			tr.Published = s.engine.Hint
-		}
-		s.translate = (&spool.Taker{In: in, Stage: spool.Translate, Poll: n.cfg.Poll, MaxPoll: n.cfg.MaxPoll,
-			Room: s.room, Work: tr.Work}).Init()
+		tr := spool.Translator{Convert: n.cfg.Convert, Published: s.hintSubmit}
+		s.translate = s.taker(spool.Translate, tr.Work)
+	}
+	if _, foreign := in.Layout.Foreign[spool.Submit]; foreign && n.serves(spool.Submit) {
+		s.handover = s.taker(spool.Submit, nil)
 	}
 	return s, nil
+}
+
+// taker takes a stage's entries. The work is done by work, unless a foreign
+// program does it.
+func (s *session) taker(stage spool.Stage, work func(context.Context, *spool.Claim)) *spool.Taker {
+	if to, foreign := s.in.Layout.Foreign[stage]; foreign {
+		work = spool.HandOver{To: to}.Work
+	}
+	cfg := s.n.cfg
+	t := &spool.Taker{In: s.in, Stage: stage, Poll: cfg.Poll, MaxPoll: cfg.MaxPoll, Work: work}
+	t.Room = func() int { return s.room(t) }
+	return t.Init()
+}
+
+// hintSubmit tells that an entry came for submit.
+func (s *session) hintSubmit() {
+	switch {
+	case s.engine != nil:
+		s.engine.Hint()
+	case s.handover != nil:
+		s.handover.Hint()
+	}
 }
 
 func (n *Node) set(s *session) {
@@ -123,12 +145,12 @@ func (n *Node) limit(parent context.Context, d time.Duration) (context.Context, 
 	return ctx, cancel
 }
 
-// room is how many more entries translate may claim.
-func (s *session) room() int {
+// room is how many more entries a taker may claim.
+func (s *session) room(t *spool.Taker) int {
 	if s.paused() {
 		return 0
 	}
-	return s.n.cfg.Workers - s.translate.Busy()
+	return s.n.cfg.Workers - t.Busy()
 }
 
 // paused says that nothing new may be claimed: a person drains this host, or
@@ -137,8 +159,10 @@ func (s *session) paused() bool { return s.lease.Drained() || s.lease.Worn() != 
 
 func (s *session) claims() int {
 	c := 0
-	if s.translate != nil {
-		c += s.translate.Busy()
+	for _, t := range []*spool.Taker{s.translate, s.handover} {
+		if t != nil {
+			c += t.Busy()
+		}
 	}
 	if s.engine != nil {
 		c += s.engine.Taker().Busy()
@@ -200,8 +224,11 @@ func (s *session) run(take, work context.Context, endWork func(error)) {
 	if s.engine != nil {
 		g.Go("submit", func() { s.engine.Run(take, work) })
 	}
-	if s.n.cfg.Parse != nil && (s.n.serves(spool.Ingest) || s.n.serves(spool.Translate)) {
-		for _, box := range s.in.Layout.Inboxes {
+	if s.handover != nil {
+		g.Go("hand over", func() { s.handover.Run(take, work) })
+	}
+	for _, box := range s.in.Layout.Inboxes {
+		if s.n.cfg.Parse != nil && (s.n.serves(spool.Ingest) || s.n.serves(box.Stage)) {
 			g.Go("inbox "+box.Dir, func() { s.adopt(take, box) })
 		}
 	}
