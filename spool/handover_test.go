@@ -82,6 +82,7 @@ func TestHandOver(t *testing.T) {
 	if at := spool.Furthest(must(a.Locate(jobA))); at.Place != spool.PlaceWaiting || at.Name.Stage != spool.Submit {
 		t.Errorf("back: it is %+v", at)
 	}
+	mustDo(submitted(must(claimIn(a, spool.Submit, jobA))))
 	// Once more, by a translator that had been stopped between its two steps.
 	w.put(laterInbox+"/AGAIN.json", backOrder)
 	mustDo(adoptingAt(laterInbox, "AGAIN.json", backOrder)(w, a))
