@@ -82,15 +82,53 @@ func TestHandOver(t *testing.T) {
 	if at := spool.Furthest(must(a.Locate(jobA))); at.Place != spool.PlaceWaiting || at.Name.Stage != spool.Submit {
 		t.Errorf("back: it is %+v", at)
 	}
+	w.ends(t)
+}
+
+// TestHole_4_2_TwoWaysIn: a translator was killed between its two steps, and both
+// files are adopted, in either order, the second while the job waits in either
+// stage, or is done.
+func TestHole_4_2_TwoWaysIn(t *testing.T) {
+	for _, jsonFirst := range []bool{true, false} {
+		for steps := range 3 {
+			w := memWorld(t)
+			a := w.start("a")
+			first, second := adoptingAt(inbox, "JOB.xml", backOrder), adoptingAt(laterInbox, "JOB.json", backOrder)
+			w.put(inbox+"/JOB.xml", backOrder)
+			w.put(laterInbox+"/JOB.json", backOrder)
+			if jsonFirst {
+				first, second = second, first
+			}
+			mustDo(first(w, a))
+			for range steps {
+				for _, s := range []spool.Stage{spool.Submit, spool.Translate} {
+					mustDo(w.workOff(a, s))
+				}
+			}
+			mustDo(second(w, a))
+			w.ends(t)
+			if w.has("failed/") && strings.Contains(w.m.Tree(), "failed/adopt") || strings.Count(w.m.Tree(), "done/01890a5/submit~") != 1 {
+				t.Errorf("JSON first: %v, after %d steps: it isn't one job", jsonFirst, steps)
+			}
+		}
+	}
+}
+
+// TestHole_4_3_BackTwice: by a translator that was stopped between its two steps,
+// and goes on when the job is done.
+func TestHole_4_3_BackTwice(t *testing.T) {
+	w := memWorld(t)
+	a := w.start("a")
+	comeBackSetUp(w, a)
+	mustDo(adoptingAt(laterInbox, "BACK.json", backOrder)(w, a))
 	mustDo(submitted(must(claimIn(a, spool.Submit, jobA))))
-	// Once more, by a translator that had been stopped between its two steps.
 	w.put(laterInbox+"/AGAIN.json", backOrder)
 	mustDo(adoptingAt(laterInbox, "AGAIN.json", backOrder)(w, a))
 	w.ends(t)
 }
 
-// TestHandOverSecondCopy: an operator's copy of what was handed over is parked.
-func TestHandOverSecondCopy(t *testing.T) {
+// TestHole_4_4_SecondCopy: an operator's copy of what was handed over is parked.
+func TestHole_4_4_SecondCopy(t *testing.T) {
 	w := memWorld(t)
 	a := w.start("a")
 	foreignSetUp(w, a)
@@ -117,9 +155,9 @@ func TestHandOverWishes(t *testing.T) {
 	}
 }
 
-// TestHandOverAfterTheConfigurationChanged: the stage isn't foreign any more when
+// TestHole_4_1_HandOverAfterTheChange: the stage isn't foreign any more when
 // somebody finds a sealed handover: its name says where it goes.
-func TestHandOverAfterTheConfigurationChanged(t *testing.T) {
+func TestHole_4_1_HandOverAfterTheChange(t *testing.T) {
 	for _, at := range []memfs.Point{{View: "a", Kind: memfs.Rename, Name: "legacy/out/"}, {View: "a", Kind: memfs.Rename, Name: "legacy/out/", After: true}} {
 		w := memWorld(t)
 		a, b := w.start("a"), w.start("b")
