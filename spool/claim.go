@@ -188,7 +188,11 @@ func (c *Claim) Once() (Verdict, error) {
 	if err != nil {
 		return Unknown, err
 	}
-	return c.in.linkOnce(c.path, OncePath(c.Name.Stage, c.Name.ID), id)
+	verdict, err := c.in.linkOnce(c.path, OncePath(c.Name.Stage, c.Name.ID), id)
+	if verdict == Gone {
+		err = errors.Join(ErrLost, c.in.checkFenced(c.in.claims()), err)
+	}
+	return verdict, err
 }
 
 // end runs what ends the claim, and gives up its names.
