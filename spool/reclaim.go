@@ -112,6 +112,9 @@ func (r *reclaim) drain(base string, rmdir bool, each func(name string) error) (
 		var failed error
 		for _, name := range names {
 			failed = errors.Join(failed, each(name))
+			if r.in.Alive != nil {
+				r.in.Alive()
+			}
 		}
 		if failed != nil || !rmdir {
 			return false, failed

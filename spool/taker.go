@@ -24,6 +24,8 @@ type Taker struct {
 	Room func() int
 	// Want says whether an entry may be claimed at all; nil = all.
 	Want func(Name) bool
+	// Passed is told of each look for work that ended; nil = nobody is.
+	Passed func()
 	// Work does the stage's work on a claim and ends it, in a task of its own.
 	Work func(ctx context.Context, c *Claim)
 
@@ -69,6 +71,9 @@ func (t *Taker) Run(ctx, work context.Context) {
 	pause := t.Poll
 	for ctx.Err() == nil {
 		took, err := t.pass(ctx, work, g, q)
+		if t.Passed != nil {
+			t.Passed()
+		}
 		if err != nil {
 			if errors.Is(err, ErrFenced) {
 				break

@@ -38,8 +38,8 @@ type door struct {
 
 // openDoor reads everything that the configuration names. What is wrong with it
 // is found before anything is taken.
-func (d *daemon) openDoor(sp *spool.Spool) (err error) {
-	c, o := d.cfg, &door{now: sp.Env.Wall}
+func (d *daemon) openDoor(sp *spool.Spool, c *config.Loaded) (o *door, err error) {
+	o = &door{now: sp.Env.Wall}
 	wrong := func(key string, err error) error {
 		return &exitError{code: exitUsage, err: fmt.Errorf("%s: %w", key, err), next: "docs/ops/install.md has a worked example"}
 	}
@@ -47,27 +47,26 @@ func (d *daemon) openDoor(sp *spool.Spool) (err error) {
 		d.log.Warn().Err(err).Str("event", "door_files").Msg("trouble with the files of tls or token_file")
 	}
 	if o.policy, err = c.Policy(); err != nil {
-		return &exitError{code: exitUsage, err: err}
+		return nil, &exitError{code: exitUsage, err: err}
 	}
 	if c.TLS.Cert != "" {
 		o.tls, err = secure.Server(secure.Files{Cert: c.TLS.Cert, Key: c.TLS.Key, CA: c.TLS.ClientCA,
 			Require: c.TLS.ClientCert == "require", Reload: c.TLS.Reload.Duration, Warn: warn})
 		if err != nil {
-			return wrong("tls", err)
+			return nil, wrong("tls", err)
 		}
 	}
 	if c.TokenFile != "" {
 		o.tokens, err = secure.NewTokens(secure.TokenConfig{File: c.TokenFile, Spool: sp.ID, Skew: c.TokenSkew.Duration,
 			Reload: c.TLS.Reload.Duration, Now: o.now, Warn: warn})
 		if err != nil {
-			return wrong("token_file", err)
+			return nil, wrong("token_file", err)
 		}
 	}
 	// Where names can be proven, they have to be: a client that just leaves its
 	// name out must not be better off.
 	o.strict = len(c.TLS.ClientCA) > 0 || c.TokenFile != ""
-	d.door = o
-	return nil
+	return o, nil
 }
 
 func (o *door) features() (f []string) {
@@ -181,15 +180,15 @@ func inspectOwners(fs vfs.FS, dir string) {
 }
 
 // ingestConfig is the server's configuration.
-func (d *daemon) ingestConfig(sp *spool.Spool, b ingest.Backend) ingest.Config {
-	l, o := d.cfg.Limits, d.door
+func (d *daemon) ingestConfig(sp *spool.Spool, c *config.Loaded, o *door, b ingest.Backend) ingest.Config {
+	l := c.Limits
 	return ingest.Config{Backend: b, Host: d.id.Host, SpoolID: sp.ID, Software: "fencepost/" + version(),
 		TLS: o.tls, Features: o.features(), Identify: o.identify, Authenticate: o.authenticate, Admit: o.admit,
 		MaxConns: l.Connections, MaxPerAddr: l.PerAddress, MaxStrange: l.Unknown, MaxAge: l.ConnectionAge.Duration,
 		Window: l.Window, MaxJob: int(l.Job), MaxAccepts: l.Accepts, MaxPending: l.Pending, Memory: int64(l.Memory),
 		Handshake: l.HandshakeTimeout.Duration, Idle: l.IdleTimeout.Duration, Frame: l.FrameTimeout.Duration,
 		MinRate: int(l.MinRate), Write: l.WriteTimeout.Duration, Answer: l.AnswerTimeout.Duration,
-		RetryAfter: l.RetryAfter.Duration, Retention: d.cfg.Retention.Duration, Log: d.log}
+		RetryAfter: l.RetryAfter.Duration, Retention: c.Retention.Duration, Log: d.log}
 }
 
 // clientSecurity is what send shows and wants to see.

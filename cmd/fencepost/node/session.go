@@ -80,11 +80,13 @@ func (n *Node) newSession(l *lease.Lease, fenced func(error)) (*session, error) 
 	}
 	in.OnFenced, in.Parse = fenced, n.cfg.Parse
 	s := &session{n: n, lease: l, in: in, acceptEnded: n.cfg.Env.NewSignal()}
+	in.Alive = func() { s.round(loopWatch) }
 	var finish spool.Finish
 	if n.serves(spool.Submit) && n.cfg.Cluster != nil {
 		s.engine = submit.New(in, n.cfg.Cluster, n.cfg.Submit)
 		s.engine.Paused = s.paused
 		s.engine.Peers = n.peers
+		s.engine.Taker().Passed = func() { s.round(string(spool.Submit)) }
 		finish = s.engine.Adopt
 	}
 	s.sweep = spool.NewSweep(in, finish)
@@ -107,6 +109,7 @@ func (s *session) taker(stage spool.Stage, work func(context.Context, *spool.Cla
 	cfg := s.n.cfg
 	t := &spool.Taker{In: s.in, Stage: stage, Poll: cfg.Poll, MaxPoll: cfg.MaxPoll, Work: work}
 	t.Room = func() int { return s.room(t) }
+	t.Passed = func() { s.round(string(stage)) }
 	return t.Init()
 }
 
@@ -123,7 +126,7 @@ func (s *session) hintSubmit() {
 func (n *Node) set(s *session) {
 	at := n.cfg.Env.Now()
 	n.mu.Lock()
-	n.now, n.changed, n.watcher = s, at, nil
+	n.now, n.changed, n.watcher, n.rounds = s, at, nil, map[string]time.Duration{}
 	n.mu.Unlock()
 }
 
@@ -218,6 +221,9 @@ func (s *session) report(o spool.Over, did spool.Reclaimed) {
 // run runs the stages and the janitor until take is done.
 func (s *session) run(take, work context.Context, endWork func(error)) {
 	g := env.NewGroup(s.n.cfg.Env)
+	for _, loop := range []string{loopWatch, loopJanitor} {
+		s.round(loop)
+	}
 	if s.translate != nil {
 		g.Go("translate", func() { s.translate.Run(take, work) })
 	}
