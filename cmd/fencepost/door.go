@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"os/user"
 	"path/filepath"
+	"strconv"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -163,20 +165,48 @@ func (d *daemon) checkUser(uid int) error {
 	return nil
 }
 
-// inspectOwners lets only files of jobs through that this user, root, or who owns
-// the spool's format file has written. The last is for servers that give all
-// files another owner.
-func inspectOwners(fs vfs.FS, dir string) {
+// forGroup makes files for the group of several users.
+func forGroup(fs vfs.FS, users config.List) {
+	if o, ok := fs.(*vfs.OS); ok && len(users) > 0 {
+		o.Group = true
+	}
+}
+
+// inspectOwners lets only files of jobs through that this user, root, another of
+// the spool's users, or who owns its format file has written. The last is for
+// servers that give all files another owner.
+func inspectOwners(fs vfs.FS, dir string, others config.List) error {
 	o, ok := fs.(*vfs.OS)
 	if !ok {
-		return
+		return nil
 	}
 	users := []uint32{0, uint32(os.Geteuid())}
 	var st unix.Stat_t
 	if unix.Lstat(filepath.Join(dir, spool.FormatFile), &st) == nil {
 		users = append(users, st.Uid)
 	}
-	o.Inspect = trust.Owners(users...)
+	for _, name := range others {
+		uid, err := uidOf(name)
+		if err != nil {
+			return &exitError{code: exitUsage, err: fmt.Errorf("spool_users: %w", err), next: "make the user, or give its number"}
+		}
+		users = append(users, uid)
+	}
+	o.Inspect = trust.Owners(len(others) > 0, users...)
+	return nil
+}
+
+func uidOf(name string) (uint32, error) {
+	text := name
+	if _, err := strconv.ParseUint(name, 10, 32); err != nil {
+		u, err := user.Lookup(name)
+		if err != nil {
+			return 0, err
+		}
+		text = u.Uid
+	}
+	uid, err := strconv.ParseUint(text, 10, 32)
+	return uint32(uid), err
 }
 
 // ingestConfig is the server's configuration.

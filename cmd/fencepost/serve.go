@@ -170,8 +170,11 @@ func (d *daemon) openSpool(dir string) (*spool.Spool, error) {
 		if err != nil {
 			return nil, openError(err)
 		}
+		forGroup(fs, d.cfg.SpoolUsers)
 		if d.cfg.ForeignFiles == "quarantine" {
-			inspectOwners(fs, dir)
+			if err := inspectOwners(fs, dir, d.cfg.SpoolUsers); err != nil {
+				return nil, err
+			}
 		}
 		fs = trust.FS{FS: fs, Key: func() ([]byte, error) { return d.keys.Files, nil }}
 		if d.files != nil {

@@ -18,6 +18,7 @@ import (
 const (
 	draftMode = 0o640
 	fileMode  = 0o440
+	groupMode = 0o660 // of both, where the group may write
 	dirMode   = 0o770
 	lockMode  = 0o660
 )
@@ -44,6 +45,10 @@ type OS struct {
 	root int    // O_PATH descriptor of the root
 	nfs  bool   // Sync has nothing to do
 	walk bool   // the kernel, or a filter, has no openat2
+
+	// Group makes files for the group, too, to link: Linux lets a user link another
+	// one's file only with read and write permission (fs.protected_hardlinks).
+	Group bool
 
 	// Inspect, if set, is asked by Read about each file that was opened: its mode
 	// and owner by the descriptor. It is set before the first operation.
@@ -88,11 +93,15 @@ func (o *OS) Close() error { return unix.Close(o.root) }
 // 0440, close. The mode isn't worth a second fsync: a crash leaves a draft that
 // is writable, never one that is incomplete.
 func (o *OS) Create(name string, data []byte) (ID, error) {
-	f, err := o.open("create", name, unix.O_CREAT|unix.O_EXCL|unix.O_WRONLY, draftMode)
+	draft, whole := uint32(draftMode), uint32(fileMode)
+	if o.Group {
+		draft, whole = groupMode, groupMode
+	}
+	f, err := o.open("create", name, unix.O_CREAT|unix.O_EXCL|unix.O_WRONLY, draft)
 	if err != nil {
 		return ID{}, err
 	}
-	id, err := fill(f, data)
+	id, err := fill(f, data, whole)
 	// A failed close of data counts, and is never tried again.
 	if cerr := f.Close(); err == nil {
 		err = cerr
@@ -103,7 +112,7 @@ func (o *OS) Create(name string, data []byte) (ID, error) {
 	return id, nil
 }
 
-func fill(f *os.File, data []byte) (ID, error) {
+func fill(f *os.File, data []byte, mode uint32) (ID, error) {
 	st, err := fstat(f)
 	if err != nil {
 		return ID{}, err
@@ -115,7 +124,7 @@ func fill(f *os.File, data []byte) (ID, error) {
 		return ID{}, err
 	}
 	// Bits that the umask took away stay away.
-	if err := f.Chmod(fs.FileMode(st.Mode & fileMode)); err != nil {
+	if err := f.Chmod(fs.FileMode(st.Mode & mode)); err != nil {
 		return ID{}, err
 	}
 	return ID{Dev: st.Dev, Ino: st.Ino}, nil
