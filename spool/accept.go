@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"strings"
 	"syscall"
 
 	"fencepost/spool/env/drill"
@@ -28,10 +29,17 @@ type Accepted struct {
 // name, from here whoever finds it rolls it forward); link gate/B/ID (the
 // decision); rename to xml/ID; fsync the directories; journal.
 func (in *Instance) Accept(id string, data []byte, same func(existing []byte) (bool, error)) (Accepted, error) {
+	return in.AcceptAt(Translate, id, data, same)
+}
+
+// AcceptAt is Accept for a job that enters at a later stage than the first: one
+// that begins there, or comes back from a foreign program that it was handed
+// over to. See passGate.
+func (in *Instance) AcceptAt(stage Stage, id string, data []byte, same func(existing []byte) (bool, error)) (Accepted, error) {
 	if !ValidID(id) {
 		return Accepted{}, fmt.Errorf("accept: %q is not a canonical job id", id)
 	}
-	n := Name{Stage: KindNew, Seq: in.nextSeq(), ID: id, Ext: "xml"}
+	n := Name{Stage: KindNew, Seq: in.nextSeq(), ID: id, Ext: entryExt(stage)}
 	fresh := path.Join(in.drafts(), FormatDraft(n))
 	n.Stage = KindAccept
 	draft := path.Join(in.drafts(), FormatDraft(n))
@@ -49,7 +57,7 @@ func (in *Instance) Accept(id string, data []byte, same func(existing []byte) (b
 	case Gone, Unknown:
 		// It may have been completed, and rolled forward by a reclaimer: only
 		// the gate can tell, by the identity of the file that we wrote.
-		if in.gateHolds(id, file, data) {
+		if in.gateHolds(n, file, data) {
 			return in.accepted(n, "rolled forward by another instance")
 		}
 		return Accepted{}, in.giveUp(fresh, fmt.Errorf("accept %s: complete draft: %w", id, errors.Join(err, in.checkFenced(in.drafts()))))
@@ -64,7 +72,7 @@ func (in *Instance) throughGate(n Name, draft string, file vfs.ID, same func([]b
 	if drill.Broken(in.Env, drill.AckFirst) {
 		return in.accepted(n, "")
 	}
-	verdict, err := in.passGate(draft, n.ID, file)
+	verdict, err := in.passGate(draft, n, file)
 	switch verdict {
 	case Done:
 	case Taken:
@@ -77,7 +85,7 @@ func (in *Instance) throughGate(n Name, draft string, file vfs.ID, same func([]b
 		// The draft stays: the own sweep rolls it forward.
 		return Accepted{}, fmt.Errorf("accept %s: pass gate: %w", n.ID, err)
 	}
-	entry := in.Layout.EntryPath(Translate, Name{ID: n.ID})
+	entry := in.Layout.EntryPath(stageOf(n), Name{ID: n.ID})
 	// ENOENT here, after a link of ours: a reclaimer has published it.
 	if verdict, err = in.moveFromToken(draft, entry); verdict != Done {
 		return Accepted{}, fmt.Errorf("accept %s: publish: %w", n.ID, err)
@@ -89,24 +97,67 @@ func (in *Instance) throughGate(n Name, draft string, file vfs.ID, same func([]b
 }
 
 // passGate links the draft to the gate: one file of an id gets in.
-func (in *Instance) passGate(draft, id string, file vfs.ID) (Verdict, error) {
+//
+// The gate of a later stage lets in an id whose first gate it has itself, and
+// one that left the stage before through its exit gate: what was handed over
+// comes back. Any other one is a copy of a job that is on its way here.
+//
+// Order: link gate/B/ID; if that is another file's, look at once/B/translate~ID;
+// link gate/B/submit~ID.
+func (in *Instance) passGate(draft string, n Name, file vfs.ID) (Verdict, error) {
 	if drill.Broken(in.Env, drill.NoGate) {
 		return Done, nil
 	}
-	return in.linkOnce(draft, GatePath(id), file)
+	verdict, err := in.linkOnce(draft, GatePath(n.ID), file)
+	if stageOf(n) == Translate || verdict != Done && verdict != Taken {
+		return verdict, err
+	}
+	if verdict == Taken {
+		left, err := in.Exists(OncePath(Translate, n.ID))
+		if err != nil {
+			return Unknown, fmt.Errorf("look at the exit gate: %w", err)
+		}
+		if !left {
+			return Taken, nil
+		}
+	}
+	return in.linkOnce(draft, StageGatePath(stageOf(n), n.ID), file)
+}
+
+// gates are the gates that a file passes, the last one first.
+func gates(n Name) []string {
+	if stageOf(n) == Translate {
+		return []string{GatePath(n.ID)}
+	}
+	return []string{StageGatePath(stageOf(n), n.ID), GatePath(n.ID)}
+}
+
+// stageOf is the stage that an accept draft, or a foreign file, is to enter.
+func stageOf(n Name) Stage {
+	if n.Ext == entryExt(Submit) {
+		return Submit
+	}
+	return Translate
 }
 
 func (in *Instance) accepted(n Name, detail string) (Accepted, error) {
-	if err := in.FS.Sync(path.Dir(GatePath(n.ID)), in.Layout.Translate); err != nil {
+	if err := in.syncAccepted(n); err != nil {
 		return Accepted{}, fmt.Errorf("accept %s: %w", n.ID, err)
+	}
+	if stage := stageOf(n); stage != Translate {
+		detail = strings.TrimPrefix(detail+"; at stage "+string(stage), "; ")
 	}
 	in.note(EvAccepted, Name{Stage: Ingest, ID: n.ID, Seq: n.Seq}, detail)
 	return Accepted{}, in.Journal.Flush()
 }
 
+func (in *Instance) syncAccepted(n Name) error {
+	return in.FS.Sync(path.Dir(GatePath(n.ID)), in.Layout.Input(stageOf(n)).Dir)
+}
+
 // duplicate answers for an id whose gate belongs to another file.
 func (in *Instance) duplicate(n Name, draft string, same func([]byte) (bool, error)) (Accepted, error) {
-	existing, _, err := in.FS.Read(GatePath(n.ID), in.Limits.FileSize)
+	existing, err := in.gateFile(n)
 	if err != nil {
 		return Accepted{}, fmt.Errorf("accept %s: read what the gate has: %w", n.ID, err)
 	}
@@ -123,7 +174,7 @@ func (in *Instance) duplicate(n Name, draft string, same func([]byte) (bool, err
 		return Accepted{}, fmt.Errorf("accept %s: %w", n.ID, ErrConflict)
 	}
 	// The one who linked it may have been cut off before its own fsync.
-	if err := in.FS.Sync(path.Dir(GatePath(n.ID)), in.Layout.Translate); err != nil {
+	if err := in.syncAccepted(n); err != nil {
 		return Accepted{}, fmt.Errorf("accept %s: %w", n.ID, err)
 	}
 	in.note(EvDuplicate, Name{Stage: Ingest, ID: n.ID, Seq: n.Seq}, "")
@@ -145,7 +196,18 @@ func (in *Instance) giveUp(fresh string, err error) error {
 // gateHolds says whether the gate has our file. Our last name of it is gone, so
 // its number may have been given to another file meanwhile: it must hold what
 // we wrote, too.
-func (in *Instance) gateHolds(id string, file vfs.ID, data []byte) bool {
-	has, got, err := in.FS.Read(GatePath(id), in.Limits.FileSize)
+func (in *Instance) gateHolds(n Name, file vfs.ID, data []byte) bool {
+	has, got, err := in.FS.Read(gates(n)[0], in.Limits.FileSize)
 	return err == nil && got == file && bytes.Equal(has, data)
+}
+
+// gateFile is what has the gate that a file didn't pass.
+func (in *Instance) gateFile(n Name) (data []byte, err error) {
+	for _, gate := range gates(n) {
+		data, _, err = in.FS.Read(gate, in.Limits.FileSize)
+		if !isErr(err, syscall.ENOENT) {
+			break
+		}
+	}
+	return data, err
 }

@@ -4,19 +4,13 @@ import (
 	"context"
 	"fmt"
 	"path"
+	"strings"
 )
 
 // aside is the step into failed/ or held/: all numbers stay in the name.
 func aside(dir, event string, n Name) step {
-	n.Ext = extOf(n)
+	n.Ext = entryExt(n.Stage)
 	return step{event: event, name: n, to: path.Join(dir, FormatAside(n))}
-}
-
-func extOf(n Name) string {
-	if n.Stage == Submit {
-		return "json"
-	}
-	return "xml"
 }
 
 // back is the step to a stage: the generation grows, so that the name is one
@@ -47,8 +41,8 @@ func (op *Operator) Hold(ctx context.Context, id string) (Acted, error) {
 			return step{done: "it is held already"}, nil
 		case PlaceAccepting, PlaceClaimed, PlaceSealed:
 			return op.ask(RequestHold, f)
-		case PlaceDone:
-			return step{}, &Refusal{Act: "hold", Job: id, Why: clusterHasIt(f), Next: "hold it at the cluster"}
+		case PlaceDone, PlaceHandedOver:
+			return step{}, &Refusal{Act: "hold", Job: id, Why: clusterHasIt(f), Next: "hold it there"}
 		}
 		return step{}, &Refusal{Act: "hold", Job: id, Why: fmt.Sprintf("it is %s: nobody takes it", f.Place), Next: "fencepost why " + id}
 	})
@@ -63,6 +57,9 @@ func (op *Operator) ask(kind string, f Found) (step, error) {
 }
 
 func clusterHasIt(f Found) string {
+	if f.Place == PlaceHandedOver {
+		return "it was handed over: the program that takes " + strings.TrimPrefix(f.Name.Cluster, handoverMark) + " has it"
+	}
 	if f.Name.Cluster == "" {
 		return "it is done"
 	}
@@ -142,8 +139,8 @@ func (op *Operator) Cancel(ctx context.Context, id string) (Acted, error) {
 			return st, nil
 		case PlaceFailed:
 			return step{done: "it has failed already: nobody takes it"}, nil
-		case PlaceDone:
-			return step{}, &Refusal{Act: "cancel", Job: id, Why: clusterHasIt(f), Next: "cancel it at the cluster"}
+		case PlaceDone, PlaceHandedOver:
+			return step{}, &Refusal{Act: "cancel", Job: id, Why: clusterHasIt(f), Next: "cancel it there"}
 		}
 		return op.ask(RequestCancel, f)
 	})

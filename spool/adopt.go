@@ -13,10 +13,11 @@ import (
 	"fencepost/spool/env/drill"
 )
 
-// Parse makes a job of a foreign file's contents; it is a pure function but for
-// the time and the host that it notes. id is for a file that brings none. An
-// error means that the file is no job.
-type Parse func(id string, data []byte) (Adoptee, error)
+// Parse makes a job of a foreign file's contents, in the form of the stage that
+// it is to go through first; it is a pure function but for the time and the host
+// that it notes. id is for a file that brings none. An error means that the file
+// is no job.
+type Parse func(stage Stage, id string, data []byte) (Adoptee, error)
 
 // Adoptee is the job that a foreign file comes to. See [Instance.Accept].
 type Adoptee struct {
@@ -41,12 +42,9 @@ type Adoptee struct {
 // the own sweep, which comes later.
 func (in *Instance) Adopt(inbox, name string, sum [sha256.Size]byte) error {
 	if drill.Broken(in.Env, drill.AdoptByLink) {
-		return in.adoptInPlace(path.Join(inbox, name))
+		return in.adoptInPlace(inbox, name)
 	}
-	n := Name{Stage: StageAdopt, Seq: in.nextSeq(), ID: in.freshID(), Ext: "xml"}
-	if path.Ext(name) == ".json" {
-		n.Ext = "json"
-	}
+	n := Name{Stage: StageAdopt, Seq: in.nextSeq(), ID: in.freshID(), Ext: entryExt(in.Layout.inboxStage(inbox))}
 	from, file := path.Join(inbox, name), path.Join(in.claims(), FormatClaim(n))
 	in.note(EvAdopting, n, from)
 	if err := in.Journal.Flush(); err != nil {
@@ -68,12 +66,13 @@ func (in *Instance) Adopt(inbox, name string, sum [sha256.Size]byte) error {
 }
 
 // adoptInPlace is a seeded bug: the gate first, then the inbox.
-func (in *Instance) adoptInPlace(from string) error {
+func (in *Instance) adoptInPlace(inbox, name string) error {
+	from := path.Join(inbox, name)
 	data, _, err := in.FS.Read(from, in.Limits.FileSize)
 	if err != nil {
 		return err
 	}
-	job, err := in.Parse(in.freshID(), data)
+	job, err := in.Parse(in.Layout.inboxStage(inbox), in.freshID(), data)
 	if err != nil {
 		return err
 	}
@@ -112,11 +111,12 @@ func (in *Instance) carryOn(file string, n Name, t *taken) error {
 	if t != nil && sha256.Sum256(data) != t.sum {
 		return fmt.Errorf("adopt %s: it is still being written", n.ID)
 	}
-	job, err := in.Parse(n.ID, data)
+	stage := stageOf(n)
+	job, err := in.Parse(stage, n.ID, data)
 	if err != nil {
 		return in.refuse(file, n, t, err.Error())
 	}
-	_, err = in.Accept(job.ID, job.Data, job.Same)
+	_, err = in.AcceptAt(stage, job.ID, job.Data, job.Same)
 	switch {
 	case errors.Is(err, ErrConflict):
 		return in.refuse(file, n, t, fmt.Sprintf("job %s was accepted with another content", job.ID))

@@ -1,9 +1,11 @@
 package spool_test
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"path"
 	"strings"
 	"testing"
 
@@ -20,14 +22,24 @@ var errNoOrder = errors.New("this is no order")
 
 // parseOrder takes what begins as an order does and ends as one does; the job
 // is the payload of its id, so that the harness knows what to expect.
-func parseOrder(id string, data []byte) (spool.Adoptee, error) {
+func parseOrder(stage spool.Stage, id string, data []byte) (spool.Adoptee, error) {
 	if !strings.HasPrefix(string(data), "ORDER: ") || !strings.HasSuffix(string(data), "\n.") {
 		return spool.Adoptee{}, errNoOrder
 	}
 	if own, ok := strings.CutPrefix(string(data), "ORDER: id "); ok {
 		id = own[:36]
 	}
-	return spool.Adoptee{ID: id, Data: payload(id), Same: same(id)}, nil
+	if stage == spool.Submit {
+		return spool.Adoptee{ID: id, Data: translate(payload(id)), Same: sameAs(id)}, nil
+	}
+	return spool.Adoptee{ID: id, Data: payload(id), Same: sameAs(id)}, nil
+}
+
+// sameAs takes a job and its translation for one.
+func sameAs(id string) func([]byte) (bool, error) {
+	return func(existing []byte) (bool, error) {
+		return bytes.Equal(existing, payload(id)) || bytes.Equal(existing, translate(payload(id))), nil
+	}
 }
 
 // drop has the foreign writer put a file into the inbox.
@@ -69,7 +81,7 @@ func adoptLeft(w *world, _ *spool.Instance) {
 func (w *world) unadopted() (names []string) {
 	for line := range strings.Lines(w.m.Tree()) {
 		name, _, isFile := strings.Cut(strings.TrimSpace(line), "  #")
-		if isFile && (strings.HasPrefix(name, inbox+"/") || strings.HasPrefix(name, spool.DirClaims) && strings.Contains(name, "/adopt~")) {
+		if isFile && (strings.HasPrefix(name, inbox+"/") || strings.HasPrefix(name, laterInbox+"/") || strings.HasPrefix(name, spool.DirClaims) && strings.Contains(name, "/adopt~")) {
 			names = append(names, name)
 		}
 	}
@@ -79,13 +91,13 @@ func (w *world) unadopted() (names []string) {
 // adoptRest has r adopt what is left in the inbox.
 func (w *world) adoptRest(r *spool.Instance) error {
 	for _, file := range w.unadopted() {
-		name, ok := strings.CutPrefix(file, inbox+"/")
-		if !ok {
+		dir, name := path.Dir(file), path.Base(file)
+		if dir != inbox && dir != laterInbox {
 			return fmt.Errorf("%s is nobody's", file)
 		}
 		data, err := w.read(file)
 		if err == nil {
-			err = r.Adopt(inbox, name, sha256.Sum256(data))
+			err = r.Adopt(dir, name, sha256.Sum256(data))
 		}
 		if err != nil {
 			return err
@@ -112,7 +124,7 @@ func (w *world) adoptedOnce() error {
 		if n, ok := spool.ParseRefused(base); isFile && failed && ok {
 			refused++
 			why, err := w.read(spool.DirFailed + "/" + spool.WhyName(n.ID))
-			if err != nil || !strings.Contains(string(why), inbox+"/ORDER") {
+			if err != nil || !strings.Contains(string(why), "legacy/") {
 				return fmt.Errorf("why %s was set aside: %s, %v", name, why, err)
 			}
 		}

@@ -98,7 +98,7 @@ func (s *Spool) linked(id string, found []Found) []Found {
 			return false
 		}
 		draft, derr := s.FS.Identify(f.Path)
-		gate, gerr := s.FS.Identify(GatePath(id))
+		gate, gerr := s.FS.Identify(gates(f.Name)[0])
 		if isErr(derr, syscall.ENOENT, syscall.ESTALE) {
 			return true // it went on since
 		}
@@ -130,9 +130,11 @@ func (p *auditPass) suspects() (vanished, duplicated, ungated []string) {
 // twice says whether a job has two files that aren't a sealed translation and
 // what it published: those are one job between publish and retire.
 func twice(found []Found) bool {
-	before, after, sealed := 0, 0, 0
+	before, after, sealed, left := 0, 0, 0, 0
 	for _, f := range found {
 		switch {
+		case f.Place == PlaceHandedOver && f.Name.Stage == Translate:
+			left++ // it may have come back
 		case f.Name.Stage == Submit:
 			after++
 		case f.Place == PlaceSealed:
@@ -141,7 +143,7 @@ func twice(found []Found) bool {
 			before++
 		}
 	}
-	return before+sealed > 1 || after > 1 || before > 0 && after > 0
+	return before+sealed+left > 1 || after > 1 || before > 0 && after > 0
 }
 
 // settle keeps the suspects that a later pass didn't clear. A job that was seen
@@ -220,5 +222,5 @@ func (p *auditPass) balance(vanished, duplicated, ungated []string) Balance {
 
 func (b *Balance) count(p Place) *int {
 	return map[Place]*int{PlaceAccepting: &b.Accepting, PlaceWaiting: &b.Waiting, PlaceClaimed: &b.Claimed, PlaceSealed: &b.Sealed,
-		PlaceHeld: &b.Held, PlaceParked: &b.Parked, PlaceFailed: &b.Failed, PlaceDone: &b.Done}[p]
+		PlaceHeld: &b.Held, PlaceParked: &b.Parked, PlaceFailed: &b.Failed, PlaceHandedOver: &b.HandedOver, PlaceDone: &b.Done}[p]
 }

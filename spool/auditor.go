@@ -204,7 +204,7 @@ func (a *Auditor) settle(p *auditPass, now time.Duration) {
 	for id := range p.accepted {
 		b, found := Bucket(id), p.found[id]
 		jobs[b]++
-		if len(found) != 1 || found[0].Place != PlaceDone {
+		if len(found) == 0 || !ended(found) || Furthest(found).Place == PlaceFailed {
 			open[b] = true
 		}
 	}
@@ -316,5 +316,5 @@ func ended(found []Found) bool {
 		return false
 	}
 	at := Furthest(found).Place
-	return at == PlaceDone || at == PlaceFailed
+	return at == PlaceDone || at == PlaceHandedOver || at == PlaceFailed
 }

@@ -23,7 +23,16 @@ type jobFiles struct {
 	after  []file
 	drafts []file
 	copies []file
+	handed int // files that the foreign program may take
 }
+
+// handedOver is the record of a handover, ok is false without one.
+func (j *jobFiles) handedOver() bool {
+	return len(j.before) == 1 && j.before[0].place == spool.DirDone && spool.IsHandover(j.before[0].name)
+}
+
+// cameBack says that a foreign program gave back what was handed over to it.
+func (j *jobFiles) cameBack() bool { return j.handedOver() && len(j.after) > 0 }
 
 func (j *jobFiles) String() string {
 	return fmt.Sprintf("gate %s before %v after %v drafts %v copies %v", j.gate, j.before, j.after, j.drafts, j.copies)
@@ -51,7 +60,14 @@ func (w *world) files() map[string]*jobFiles {
 		var ok bool
 		switch f.place {
 		case spool.DirGate:
-			job(base).gate = ino
+			if !strings.Contains(base, "~") { // that of a later stage is a second link
+				job(base).gate = ino
+			}
+			continue
+		case "legacy":
+			if n, ok := spool.ParseEntry(base); ok && strings.HasPrefix(name, path.Dir(foreignOut)+"/") {
+				job(n.ID).handed++
+			}
 			continue
 		case "xml", "json":
 			f.name, ok = spool.ParseEntry(base)
@@ -117,6 +133,15 @@ func (j *jobFiles) check(id string) error {
 			accepting++
 		}
 	}
+	if j.handed > 0 && !j.handedOver() && !(len(j.before) == 1 && j.before[0].place == spool.DirSealed) || j.handed > 1 {
+		return fmt.Errorf("%s was handed over %d times, and may be once more", id, j.handed)
+	}
+	if j.cameBack() {
+		if len(j.after) > 1 {
+			return fmt.Errorf("%s came back twice", id)
+		}
+		return nil
+	}
 	for _, f := range j.before {
 		sealed = sealed || f.place == spool.DirSealed
 	}
@@ -132,7 +157,9 @@ func (j *jobFiles) check(id string) error {
 		return fmt.Errorf("%s is there twice", id)
 	case len(j.after) == 1 && before == 1 && !sealed:
 		return fmt.Errorf("%s is there before and after its translation", id)
-	case sealed && len(j.after) == 0 && !j.hasDraft(j.before[0].name):
+	case j.handedOver() && j.handed != 1:
+		return fmt.Errorf("%s was handed over, and no file was", id)
+	case sealed && len(j.after) == 0 && !j.hasDraft(j.before[0].name) && j.handed == 0:
 		return fmt.Errorf("%s is sealed, and its draft is gone", id)
 	}
 	return nil
@@ -161,7 +188,7 @@ func (w *world) checkContents() error {
 				return fmt.Errorf("%s holds %q, want %q (%v)", f.path, got, want, err)
 			}
 		}
-		if got, err := w.read(spool.GatePath(id)); j.gate != "" && (err != nil || !bytes.Equal(got, payload(id))) {
+		if got, err := w.read(spool.GatePath(id)); j.gate != "" && (err != nil || !bytes.Equal(got, payload(id)) && !bytes.Equal(got, translate(payload(id)))) {
 			return fmt.Errorf("the gate of %s holds %q (%v)", id, got, err)
 		}
 	}

@@ -72,7 +72,11 @@ func (c *Claim) Draft(data []byte) error {
 	if !ok {
 		return fmt.Errorf("stage %s has no output", c.Name.Stage)
 	}
-	n := Name{Stage: c.Name.Stage, Seq: c.Name.Seq, ID: c.Name.ID, Ext: c.in.Layout.Input(next).Ext}
+	return c.writeDraft(c.in.Layout.Input(next).Ext, data)
+}
+
+func (c *Claim) writeDraft(ext string, data []byte) error {
+	n := Name{Stage: c.Name.Stage, Seq: c.Name.Seq, ID: c.Name.ID, Ext: ext}
 	draft := path.Join(c.in.drafts(), FormatDraft(n))
 	c.in.own(draft)
 	_, err := c.in.FS.Create(draft, data)

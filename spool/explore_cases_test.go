@@ -107,6 +107,31 @@ var settings = map[string]setting{
 		w.through(b, jobA, spool.Translate)
 		return []*actor{{name: "a", run: func() error { return startAndTranslate(w) }}, reclaimer(b, "a", 1)}
 	},
+	"hand over": func(w *world) []*actor {
+		a, b := w.start("a"), w.start("b")
+		foreignSetUp(w, b)
+		return []*actor{hander(a), reclaimer(b, "a", 1)}
+	},
+	"hand over, sweep": func(w *world) []*actor {
+		a := w.start("a")
+		foreignSetUp(w, a)
+		return []*actor{hander(a), sweeper(a)}
+	},
+	"come back twice": func(w *world) []*actor {
+		a, b := w.start("a"), w.start("b")
+		comeBackSetUp(w, b)
+		w.put(laterInbox+"/BACK2.json", backOrder)
+		return []*actor{
+			{name: "a", run: func() error { return adoptingAt(laterInbox, "BACK.json", backOrder)(w, a) }},
+			{name: "b", run: func() error { return adoptingAt(laterInbox, "BACK2.json", backOrder)(w, b) }}}
+	},
+	"two ways in": func(w *world) []*actor {
+		a, b := w.start("a"), w.start("b")
+		w.put(laterInbox+"/BACK.json", backOrder)
+		return []*actor{
+			{name: "a", run: func() error { return adoptingAt(laterInbox, "BACK.json", backOrder)(w, a) }},
+			{name: "b", run: func() error { _, err := b.Accept(jobA, payload(jobA), sameAs(jobA)); return err }}}
+	},
 	"two reclaimers": func(w *world) []*actor {
 		d, b, c := w.start("d"), w.start("b"), w.start("c")
 		w.through(d, jobA, spool.Translate)

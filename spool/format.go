@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -31,15 +32,18 @@ type FormatStages struct {
 	Submit    FormatStage `toml:"submit"`
 }
 
-// FormatStage is one stage's directory, relative to the spool.
+// FormatStage is one stage's directory, relative to the spool, and, if a foreign
+// program does the stage's work, what its jobs are handed over as.
 type FormatStage struct {
-	Dir string `toml:"dir"`
+	Dir     string `toml:"dir"`
+	Foreign string `toml:"foreign,omitempty"` // as "legacy/json/*.json": the program takes such files
 }
 
 // FormatInbox is a directory that a foreign writer feeds.
 type FormatInbox struct {
 	Dir     string `toml:"dir"`               // relative to the spool, apart from all other directories
-	Pattern string `toml:"pattern,omitempty"` // of file names; "*.xml" if empty
+	Stage   Stage  `toml:"stage,omitempty"`   // that its jobs are to go through first; translate if empty
+	Pattern string `toml:"pattern,omitempty"` // of file names; "*.xml" if empty, of submit "*.json"
 	Settle  string `toml:"settle,omitempty"`  // how long a file must be unchanged; "5s" if empty
 	Marker  string `toml:"marker,omitempty"`  // a file is complete when its name and this is there, too
 }
@@ -52,12 +56,17 @@ func NewFormat() (Format, error) {
 	}
 	l := DefaultLayout()
 	return Format{Version: FormatVersion, SpoolID: id.String(),
-		Stages: FormatStages{FormatStage{l.Translate}, FormatStage{l.Submit}}}, nil
+		Stages: FormatStages{FormatStage{Dir: l.Translate}, FormatStage{Dir: l.Submit}}}, nil
 }
 
 // Layout is the format's layout.
 func (f Format) Layout() Layout {
-	l := Layout{Translate: f.Stages.Translate.Dir, Submit: f.Stages.Submit.Dir}
+	l := Layout{Translate: f.Stages.Translate.Dir, Submit: f.Stages.Submit.Dir, Foreign: map[Stage]Handover{}}
+	for stage, target := range map[Stage]string{Translate: f.Stages.Translate.Foreign, Submit: f.Stages.Submit.Foreign} {
+		if target != "" {
+			l.Foreign[stage] = Handover(target)
+		}
+	}
 	for _, b := range f.Inboxes {
 		in, err := b.inbox()
 		if err == nil { // else ParseFormat has refused it
@@ -85,12 +94,7 @@ func ParseFormat(data []byte) (Format, error) {
 	if !ValidID(f.SpoolID) {
 		return f, fmt.Errorf("%s: spool_id %q is not a lower-case UUID", FormatFile, f.SpoolID)
 	}
-	for _, b := range f.Inboxes {
-		if _, err := b.inbox(); err != nil {
-			return f, fmt.Errorf("%s: inbox %q: %w", FormatFile, b.Dir, err)
-		}
-	}
-	return f, f.Layout().validate()
+	return f, f.Validate()
 }
 
 func (l Layout) validate() error {
@@ -107,7 +111,14 @@ func (l Layout) validate() error {
 		}
 		seen[dir] = true
 	}
-	return l.validateInboxes(seen)
+	for _, s := range Stages() {
+		if h, ok := l.Foreign[s]; ok {
+			if err := h.validate(s); err != nil {
+				return fmt.Errorf("%s: stage %s: %w", FormatFile, s, err)
+			}
+		}
+	}
+	return l.validateApart(seen)
 }
 
 // ReadFormat reads fencepost.toml.
@@ -132,17 +143,16 @@ func Init(fs vfs.FS, f Format) (got Format, made bool, err error) {
 	if !errors.Is(err, ErrNoSpool) {
 		return got, false, err
 	}
-	var b bytes.Buffer
-	b.WriteString("# The format of this spool. All hosts must agree on it: don't edit it while any runs.\n")
-	if err := toml.NewEncoder(&b).Encode(f); err != nil {
-		return f, false, fmt.Errorf("encode %s: %w", FormatFile, err)
+	text, err := f.encode()
+	if err != nil {
+		return f, false, err
 	}
 	// Directories first: who sees the format file may rely on them.
 	if err := makeDirs(fs, f); err != nil {
 		return f, false, err
 	}
 	draft := "." + FormatFile + "." + uuid.NewString()
-	if _, err := fs.Create(draft, b.Bytes()); err != nil {
+	if _, err := fs.Create(draft, text); err != nil {
 		return f, false, fmt.Errorf("write format: %w", err)
 	}
 	lerr := fs.Link(draft, FormatFile)
@@ -159,6 +169,87 @@ func Init(fs vfs.FS, f Format) (got Format, made bool, err error) {
 	return got, got.SpoolID == f.SpoolID, makeDirs(fs, got)
 }
 
+// Validate says what is wrong with the directories.
+func (f Format) Validate() error {
+	for _, b := range f.Inboxes {
+		if _, err := b.inbox(); err != nil {
+			return fmt.Errorf("%s: inbox %q: %w", FormatFile, b.Dir, err)
+		}
+	}
+	return f.Layout().validate()
+}
+
+// encode gives the file, if it can be read again.
+func (f Format) encode() ([]byte, error) {
+	var b bytes.Buffer
+	b.WriteString("# The format of this spool. All hosts must agree on it: change it with fencepost layout, while none runs.\n")
+	if err := toml.NewEncoder(&b).Encode(f); err != nil {
+		return nil, fmt.Errorf("encode %s: %w", FormatFile, err)
+	}
+	if _, err := ParseFormat(b.Bytes()); err != nil {
+		return nil, err
+	}
+	return b.Bytes(), nil
+}
+
+// ChangeFormat replaces the format file: the directories of foreign programs, and
+// which stages they do. The caller has seen that no instance runs: each reads it
+// at its start only. Names on disk say by themselves what is to become of them, so
+// that what earlier instances left is finished as they began it.
+//
+// Order: the directories; the file, durable, beside; rename it into place.
+func (op *Operator) ChangeFormat(change func(*Format) error) (f Format, changed bool, err error) {
+	old, err := ReadFormat(op.FS)
+	if err != nil {
+		return f, false, err
+	}
+	f = old
+	f.Inboxes = slices.Clone(old.Inboxes)
+	if err := change(&f); err != nil {
+		return f, false, err
+	}
+	text, err := f.encode()
+	if err != nil {
+		return f, false, err
+	}
+	if changed = f.Stages != old.Stages || !slices.Equal(f.Inboxes, old.Inboxes); !changed || op.DryRun {
+		return f, changed, nil
+	}
+	if err := makeDirs(op.FS, f); err != nil {
+		return f, false, err
+	}
+	if err := op.noteDetail(EvLayout, Name{}, strings.Join(f.describe(), "; ")+"; "+op.Reason); err != nil {
+		return f, false, err
+	}
+	draft := "." + FormatFile + "." + op.nonce()
+	_, err = op.FS.Create(draft, text)
+	if err == nil {
+		err = op.FS.Rename(draft, FormatFile)
+	}
+	if err != nil {
+		_ = op.FS.Remove(draft)
+		return f, false, fmt.Errorf("replace %s: %w", FormatFile, err)
+	}
+	return f, true, op.FS.Sync(".")
+}
+
+// describe says, in a line each, who does a stage, and what is adopted.
+func (f Format) describe() (out []string) {
+	l := f.Layout()
+	for _, s := range Stages() {
+		d := l.Input(s)
+		text := fmt.Sprintf("%s from %s/*.%s", s, d.Dir, d.Ext)
+		if h, ok := l.Foreign[s]; ok {
+			text += ", by a foreign program that takes " + string(h)
+		}
+		out = append(out, text)
+	}
+	for _, b := range l.Inboxes {
+		out = append(out, fmt.Sprintf("inbox %s/%s for %s", b.Dir, b.Pattern, b.Stage))
+	}
+	return out
+}
+
 func makeDirs(fs vfs.FS, f Format) error {
 	l := f.Layout()
 	for _, stage := range []string{l.Translate, l.Submit} {
@@ -171,8 +262,8 @@ func makeDirs(fs vfs.FS, f Format) error {
 			return err
 		}
 	}
-	for _, b := range l.Inboxes {
-		if err := mkdirAll(fs, b.Dir); err != nil {
+	for _, b := range l.outside() {
+		if err := mkdirAll(fs, b.dir); err != nil {
 			return err
 		}
 	}

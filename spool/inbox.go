@@ -19,6 +19,7 @@ import (
 // to. Its files have names of their own, and are written in place.
 type Inbox struct {
 	Dir     string
+	Stage   Stage // that its jobs are to go through first
 	Pattern string
 	Settle  time.Duration
 	Marker  string
@@ -36,9 +37,15 @@ const (
 
 // inbox checks an inbox, but for its directory.
 func (b FormatInbox) inbox() (Inbox, error) {
-	in := Inbox{Dir: b.Dir, Pattern: b.Pattern, Settle: defaultSettle, Marker: b.Marker}
+	in := Inbox{Dir: b.Dir, Stage: b.Stage, Pattern: b.Pattern, Settle: defaultSettle, Marker: b.Marker}
+	if in.Stage == "" {
+		in.Stage = Translate
+	}
+	if !slices.Contains(Stages(), in.Stage) {
+		return in, fmt.Errorf("stage %q is neither %s nor %s", b.Stage, Translate, Submit)
+	}
 	if in.Pattern == "" {
-		in.Pattern = "*.xml"
+		in.Pattern = "*." + entryExt(in.Stage)
 	}
 	if _, err := path.Match(in.Pattern, ""); err != nil || strings.Contains(in.Pattern, "/") {
 		return in, fmt.Errorf("pattern %q is no pattern of file names", b.Pattern)
@@ -56,26 +63,52 @@ func (b FormatInbox) inbox() (Inbox, error) {
 	return in, nil
 }
 
-// validateInboxes refuses an inbox that is one of our own directories, within
-// one or around one: what we publish there would be adopted again, found at the
-// gate, and removed as a duplicate.
-func (l Layout) validateInboxes(ours map[string]bool) error {
+// outside are the directories that foreign programs share with us.
+func (l Layout) outside() (out []outsider) {
+	for _, b := range l.Inboxes {
+		out = append(out, outsider{"inbox", b.Dir})
+	}
+	for _, s := range Stages() {
+		if h, ok := l.Foreign[s]; ok {
+			out = append(out, outsider{"foreign directory", h.dir()})
+		}
+	}
+	return out
+}
+
+type outsider struct{ what, dir string }
+
+// validateApart refuses an inbox that is one of our own directories, within one
+// or around one: what we publish there would be adopted again, found at the
+// gate, and removed as a duplicate. What is handed over would be, too; and where
+// a foreign program takes files nothing of ours may wait.
+func (l Layout) validateApart(ours map[string]bool) error {
 	taken := map[string]bool{FormatFile: true, ClusterFile: true}
 	for d := range ours {
 		taken[d] = true
 	}
-	for _, b := range l.Inboxes {
-		if b.Dir == "" || strings.HasPrefix(b.Dir, "/") || path.Clean(b.Dir) != b.Dir || strings.HasPrefix(b.Dir, ".") {
-			return fmt.Errorf("%s: inbox %q must be a clean path below the spool", FormatFile, b.Dir)
+	for _, b := range l.outside() {
+		if b.dir == "" || strings.HasPrefix(b.dir, "/") || path.Clean(b.dir) != b.dir || strings.HasPrefix(b.dir, ".") {
+			return fmt.Errorf("%s: %s %q must be a clean path below the spool", FormatFile, b.what, b.dir)
 		}
 		for d := range taken {
-			if d == b.Dir || strings.HasPrefix(d, b.Dir+"/") || strings.HasPrefix(b.Dir, d+"/") {
-				return fmt.Errorf("%s: inbox %q isn't apart from %q", FormatFile, b.Dir, d)
+			if d == b.dir || strings.HasPrefix(d, b.dir+"/") || strings.HasPrefix(b.dir, d+"/") {
+				return fmt.Errorf("%s: %s %q isn't apart from %q", FormatFile, b.what, b.dir, d)
 			}
 		}
-		taken[b.Dir] = true
+		taken[b.dir] = true
 	}
 	return nil
+}
+
+// inboxStage is the stage of the inbox of a directory.
+func (l Layout) inboxStage(dir string) Stage {
+	for _, b := range l.Inboxes {
+		if b.Dir == dir {
+			return b.Stage
+		}
+	}
+	return Translate
 }
 
 // Adopter watches one inbox, and adopts its files when they are complete. It is
@@ -194,7 +227,7 @@ func (a *Adopter) look(name string, marked bool) (s sight, ready bool, err error
 	}
 	is := sight{id: id, sum: sha256.Sum256(data), since: now, empty: err == nil && len(data) == 0}
 	if err == nil && !is.empty {
-		_, perr := a.in.Parse(a.in.freshID(), data)
+		_, perr := a.in.Parse(a.box.Stage, a.in.freshID(), data)
 		is.job = perr == nil
 	}
 	if known && s.id == is.id && s.sum == is.sum {

@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"path"
 	"slices"
+	"strings"
 	"sync"
 	"syscall"
+	"time"
 
 	"fencepost/spool/env/drill"
 )
@@ -31,13 +33,16 @@ type Instance struct {
 	// and that may be taken at once; may be nil. It is a hint: somebody else may have
 	// taken the entry by then.
 	Offered func(Stage, Name)
+	// Alive is told of each file that a reclaim has moved on: one of a host with
+	// very many may take minutes. May be nil.
+	Alive func()
 
 	// OnFenced is told, once, that the instance found its directories gone.
 	OnFenced func(error)
 
 	mu     sync.Mutex // never held across a call to Env
 	seq    uint64
-	flight map[string]bool // names that a task of ours owns, or is about to make
+	flight map[string]time.Duration // names that a task of ours owns, or is about to make, and since when
 	fenced error
 }
 
@@ -48,7 +53,7 @@ func NewInstance(s *Spool, stamp Stamp, tee func(Event)) (*Instance, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Instance{Spool: s, Host: stamp.Host, Epoch: stamp.Epoch, Journal: j, flight: map[string]bool{}}, nil
+	return &Instance{Spool: s, Host: stamp.Host, Epoch: stamp.Epoch, Journal: j, flight: map[string]time.Duration{}}, nil
 }
 
 // claims, sealed and drafts are the instance's own directories.
@@ -69,8 +74,9 @@ func (in *Instance) nextSeq() uint64 {
 // own registers a name before the call that makes it, so that the own sweep
 // doesn't take an operation in flight for a stray.
 func (in *Instance) own(name string) {
+	now := in.Env.Now()
 	in.mu.Lock()
-	in.flight[name] = true
+	in.flight[name] = now
 	in.mu.Unlock()
 }
 
@@ -85,7 +91,8 @@ func (in *Instance) disown(names ...string) {
 func (in *Instance) owns(name string) bool {
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	return in.flight[name]
+	_, owned := in.flight[name]
+	return owned
 }
 
 // InFlight is the number of names that tasks of this instance own.
@@ -93,6 +100,27 @@ func (in *Instance) InFlight() int {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	return len(in.flight)
+}
+
+// Held is a file that a task of an instance looks after.
+type Held struct {
+	Path string
+	For  time.Duration
+}
+
+// Held lists what tasks of this instance look after, from memory: no look at the
+// share, which may not answer.
+func (in *Instance) Held() (out []Held) {
+	now := in.Env.Now()
+	in.mu.Lock()
+	for name, since := range in.flight {
+		if name != "" {
+			out = append(out, Held{name, now - since})
+		}
+	}
+	in.mu.Unlock()
+	slices.SortFunc(out, func(a, b Held) int { return strings.Compare(a.Path, b.Path) })
+	return out
 }
 
 // Fenced returns why this instance's epoch is over, or nil.

@@ -44,6 +44,7 @@ const (
 	EvSubmitted  = "submitted" // the cluster has it, held or not
 	EvSealed     = "sealed"
 	EvPublished  = "published"
+	EvHandedOver = "handed-over" // to a foreign program, which does the rest
 	EvReleased   = "released"
 	EvConfirmed  = "confirmed"
 	EvDone       = "done"
@@ -63,6 +64,7 @@ const (
 	EvForeign    = "foreign" // a file that isn't ours was in the way
 	EvGhost      = "ghost-cancelled"
 	EvQuarantine = "quarantined"
+	EvLayout     = "layout"  // a person changed which stages foreign programs do, or the inboxes
 	EvTrouble    = "trouble" // to the log only
 	EvGap        = "journal-gap"
 )

@@ -105,6 +105,12 @@ func EpochDir(base, host string, epoch uint64) string {
 // GatePath is the hard link that lets an id in once.
 func GatePath(id string) string { return path.Join(DirGate, Bucket(id), id) }
 
+// StageGatePath is the hard link that lets an id in once at a later stage than
+// the first, whether it came back from a foreign program or begins there.
+func StageGatePath(stage Stage, id string) string {
+	return path.Join(DirGate, Bucket(id), string(stage)+"~"+id)
+}
+
 // OncePath is the hard link that lets an id out of a stage once.
 func OncePath(stage Stage, id string) string {
 	return path.Join(DirOnce, Bucket(id), string(stage)+"~"+id)
@@ -136,6 +142,7 @@ type Layout struct {
 	Translate string // "xml" by default
 	Submit    string // "json" by default
 	Inboxes   []Inbox
+	Foreign   map[Stage]Handover // the stages whose work a foreign program does
 }
 
 // DefaultLayout is what init makes unless told otherwise.
@@ -145,11 +152,19 @@ func DefaultLayout() Layout { return Layout{Translate: "xml", Submit: "json"} }
 func (l Layout) Input(s Stage) StageDir {
 	switch s {
 	case Translate:
-		return StageDir{s, l.Translate, "xml"}
+		return StageDir{s, l.Translate, entryExt(s)}
 	case Submit:
-		return StageDir{s, l.Submit, "json"}
+		return StageDir{s, l.Submit, entryExt(s)}
 	}
 	panic(fmt.Sprintf("spool: stage %q takes no entries", s))
+}
+
+// entryExt is the extension of a stage's entries.
+func entryExt(s Stage) string {
+	if s == Submit {
+		return "json"
+	}
+	return "xml"
 }
 
 // Stages are the stages that take entries, in the order of the flow.

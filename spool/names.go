@@ -337,10 +337,11 @@ func DecodeClusterID(s string) (id string, ok bool) {
 }
 
 // ValidClusterID says whether a cluster's answer can be taken for an id: one
-// line, not empty, at most MaxClusterID bytes encoded. Anything else means that
+// line, not empty, at most MaxClusterID bytes encoded, and not what marks a
+// handover. Anything else means that
 // the outcome of the submission is unknown.
 func ValidClusterID(id string) bool {
-	return id != "" && !strings.ContainsAny(id, "\r\n\x00") && len(EncodeClusterID(id)) <= MaxClusterID
+	return !strings.HasPrefix(id, handoverMark) && id != "" && !strings.ContainsAny(id, "\r\n\x00") && len(EncodeClusterID(id)) <= MaxClusterID
 }
 
 func plain(c byte) bool {

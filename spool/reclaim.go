@@ -112,6 +112,9 @@ func (r *reclaim) drain(base string, rmdir bool, each func(name string) error) (
 		var failed error
 		for _, name := range names {
 			failed = errors.Join(failed, each(name))
+			if r.in.Alive != nil {
+				r.in.Alive()
+			}
 		}
 		if failed != nil || !rmdir {
 			return false, failed
@@ -185,12 +188,11 @@ func (r *reclaim) sealed(name string) error {
 	if !ok {
 		return r.foreign(DirSealed, name)
 	}
-	if s.Name.Stage == Translate {
-		if err := s.Publish(); err != nil {
-			return err
+	if ours, err := s.redo(); ours {
+		if err == nil {
+			r.did.Published++
 		}
-		r.did.Published++
-		return nil
+		return err
 	}
 	if r.finish == nil {
 		r.did.Left++
@@ -264,10 +266,10 @@ func (in *Instance) rollForward(draft string, n Name) error {
 			return in.removeName(draft)
 		}
 	}
-	verdict, err := in.linkOnce(draft, GatePath(n.ID), id)
+	verdict, err := in.passGate(draft, n, id)
 	switch verdict {
 	case Done:
-		entry := in.Layout.EntryPath(Translate, Name{ID: n.ID})
+		entry := in.Layout.EntryPath(stageOf(n), Name{ID: n.ID})
 		if verdict, err := in.moveFromToken(draft, entry); verdict != Done {
 			return fmt.Errorf("roll forward %s: %w", n.ID, err)
 		}
@@ -341,10 +343,13 @@ func (w *Sweep) settle(dir, name string) (bool, error) {
 		return true, in.putBack(file, n, Why{Reason: "no task of ours owned it", Event: EvReturned}, false)
 	case in.sealed():
 		s, ok := in.SealedAt(in.Host, in.Epoch, name)
-		if ok && s.Name.Stage == Translate {
-			return true, s.Publish()
+		if !ok {
+			return false, nil
 		}
-		if ok && w.finish != nil {
+		if ours, err := s.redo(); ours {
+			return true, err
+		}
+		if w.finish != nil {
 			return w.finish(s)
 		}
 		return false, nil

@@ -76,13 +76,40 @@ func (in *Instance) Recover(ctx context.Context, id string, ask AskCluster, dryR
 		r.Detail = known + ": not entered again"
 		return r, nil
 	}
-	n := Name{Stage: Translate, ID: id, Gen: gen + 1, Ext: "xml"}
-	r.Did, r.Path = DidRecover, in.Layout.EntryPath(Translate, n)
-	r.Detail = "a copy of what the gate keeps waits for translate"
+	stage, foreign, err := in.firstStage(id)
+	if err != nil {
+		return r, fmt.Errorf("recover %s: %w", id, err)
+	}
+	if foreign {
+		r.Detail = "it left translate through its exit gate: the foreign program that does this stage may have it. If it has lost it, send the job again under another id"
+		return r, nil
+	}
+	n := Name{Stage: stage, ID: id, Gen: gen + 1, Ext: entryExt(stage)}
+	r.Did, r.Path = DidRecover, in.Layout.EntryPath(stage, n)
+	r.Detail = "a copy of what the gate keeps waits for " + string(stage)
 	if dryRun {
 		return r, nil
 	}
-	return r, in.enter(GatePath(id), n, r.Path, EvRecovered, r.Detail)
+	gate := GatePath(id)
+	if stage != Translate {
+		gate = StageGatePath(stage, id)
+	}
+	return r, in.enter(gate, n, r.Path, EvRecovered, r.Detail)
+}
+
+// firstStage is the one that a job began at. foreign: its first stage handed it
+// over, and it hasn't come back.
+func (in *Instance) firstStage(id string) (stage Stage, foreign bool, err error) {
+	later, err := in.Exists(StageGatePath(Submit, id))
+	if err != nil {
+		return "", false, err
+	}
+	if later {
+		// What came back enters again as what came back: the gate has it.
+		return Submit, false, nil
+	}
+	foreign, err = in.Exists(OncePath(Translate, id))
+	return Translate, foreign, err
 }
 
 // recoverHanded parks a copy of a job that passed the exit gate: also of one that

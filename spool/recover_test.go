@@ -103,6 +103,9 @@ func (w *world) recoverAll() error {
 
 func (w *world) workOff(in *spool.Instance, stage spool.Stage) error {
 	work := map[spool.Stage]func(*spool.Claim) error{spool.Translate: advance, spool.Submit: submitted}[stage]
+	if w.foreign && stage == spool.Translate {
+		work = handOver
+	}
 	var entries []spool.Name
 	if err := in.Scan(func(f spool.Found) {
 		if f.Place == spool.PlaceWaiting && f.Name.Stage == stage {
@@ -137,6 +140,9 @@ func (w *world) checkEnd(r *spool.Instance) error {
 			continue
 		}
 		final := append(append([]file{}, j.after...), j.before...)
+		if j.cameBack() {
+			final = j.after
+		}
 		if len(final) != 1 || final[0].place == "xml" || final[0].place == "json" || len(j.copies) > 0 {
 			return fmt.Errorf("at the end: %s has not ended, once: %v", id, j)
 		}

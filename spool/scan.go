@@ -22,11 +22,15 @@ const (
 	PlaceParked    Place = "parked"
 	PlaceFailed    Place = "failed"
 	PlaceDone      Place = "done"
+
+	// PlaceHandedOver: a foreign program does its stage. From translate a job
+	// may come back, at submit: then its place is there.
+	PlaceHandedOver Place = "handed_over"
 )
 
 // Places lists them in the order of the flow.
 func Places() []Place {
-	return []Place{PlaceAccepting, PlaceWaiting, PlaceClaimed, PlaceSealed, PlaceHeld, PlaceParked, PlaceFailed, PlaceDone}
+	return []Place{PlaceAccepting, PlaceWaiting, PlaceClaimed, PlaceSealed, PlaceHeld, PlaceParked, PlaceFailed, PlaceHandedOver, PlaceDone}
 }
 
 // Found is one file of a job.
@@ -89,7 +93,9 @@ func (sc *scan) drafts() error {
 		case !ok:
 			sc.stray(dir, name)
 		case n.Stage == KindAccept:
-			n.Stage = Ingest
+			if n.Stage = Ingest; stageOf(n) != Translate {
+				n.Stage = stageOf(n)
+			}
 			sc.visit(Found{n, PlaceAccepting, path.Join(dir, name)})
 		}
 	})
@@ -205,7 +211,11 @@ func (sc *scan) done(want func(bucket string) bool) error {
 				sc.stray(dir, name)
 				continue
 			}
-			sc.visit(Found{n, PlaceDone, path.Join(dir, name)})
+			place := PlaceDone
+			if IsHandover(n) {
+				place = PlaceHandedOver
+			}
+			sc.visit(Found{n, place, path.Join(dir, name)})
 		}
 	}
 	return err
@@ -269,7 +279,7 @@ func (s *Spool) Locate(id string) ([]Found, error) {
 	}}
 	bucket := func(b string) bool { return b == Bucket(id) }
 	err := errors.Join(sc.done(bucket), sc.aside(DirFailed, PlaceFailed), sc.aside(DirParked, PlaceParked), sc.aside(DirHeld, PlaceHeld))
-	if len(out) == 0 {
+	if len(out) == 0 || Furthest(out).Place == PlaceHandedOver {
 		err = errors.Join(err, sc.drafts(), sc.entries(Translate), sc.owned(DirClaims), sc.owned(DirSealed), sc.entries(Submit),
 			sc.owned(DirClaims), sc.owned(DirSealed), sc.done(bucket))
 	}

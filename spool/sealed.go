@@ -47,6 +47,21 @@ func (s *Sealed) Read() ([]byte, error) {
 	return data, err
 }
 
+// redo does again what follows the seal, of a stage that needs no cluster for it.
+func (s *Sealed) redo() (ours bool, err error) {
+	switch {
+	case IsHandover(s.Name):
+		if err = s.HandOver(); errors.Is(err, ErrLost) {
+			err = nil // another one has ended it
+		}
+	case s.Name.Stage == Translate:
+		err = s.Publish()
+	default:
+		return false, nil
+	}
+	return true, err
+}
+
 // Publish moves the draft into the next stage and retires the sealed file. A
 // draft that is gone from a fresh listing was published, by somebody who did
 // this before; one that can't be moved stays, sealed, for the next pass.

@@ -26,10 +26,10 @@ func (in *Instance) ReturnStuck(f Found, reason string) error {
 func (in *Instance) FinishStuck(f Found, finish Finish) error {
 	n := f.Name
 	s := &Sealed{in: in, Name: n, path: f.Path}
-	switch {
-	case n.Stage == Translate:
-		return s.Publish()
-	case finish != nil:
+	if ours, err := s.redo(); ours {
+		return err
+	}
+	if finish != nil {
 		_, err := finish(s)
 		return err
 	}

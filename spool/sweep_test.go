@@ -69,6 +69,14 @@ var acts = []act{
 		_, err := a.Reclaim(spool.Over{Host: "d", Epoch: 1, Why: "test", Death: true}, finish)
 		return err
 	}},
+	{"hand over", foreignSetUp, ending(spool.Translate, handOver)},
+	{"adopt what comes back", comeBackSetUp, adoptingAt(laterInbox, "BACK.json", backOrder)},
+	{"adopt at a later stage", func(w *world, _ *spool.Instance) { w.put(laterInbox+"/BACK.json", backOrder) },
+		adoptingAt(laterInbox, "BACK.json", backOrder)},
+	{"adopt what is on its way", func(w *world, a *spool.Instance) {
+		w.through(a, jobA, spool.Submit)
+		w.put(laterInbox+"/BACK.json", backOrder)
+	}, adoptingAt(laterInbox, "BACK.json", backOrder)},
 	{"reclaim", ruin, func(w *world, a *spool.Instance) error {
 		o := spool.Over{Host: "d", Epoch: 1, Why: "test", Death: true}
 		_, err := a.Reclaim(o, finish)

@@ -27,6 +27,8 @@ type Taker struct {
 	Want func(Name) bool
 	// Peers are the hosts that take from this stage; see Queue.
 	Peers func() Peers
+	// Passed is told of each look for work that ended; nil = nobody is.
+	Passed func()
 	// Work does the stage's work on a claim and ends it, in a task of its own.
 	Work func(ctx context.Context, c *Claim)
 
@@ -103,7 +105,11 @@ func (t *Taker) Run(ctx, work context.Context) {
 	p := &poller{t: t, q: NewQueue(t.In.Spool, t.Stage, t.In.Host), pause: t.Poll}
 	p.q.Peers = t.Peers
 	for ctx.Err() == nil {
-		if err := t.pass(ctx, work, g, p); err != nil {
+		err := t.pass(ctx, work, g, p)
+		if t.Passed != nil {
+			t.Passed()
+		}
+		if err != nil {
 			if errors.Is(err, ErrFenced) {
 				break
 			}

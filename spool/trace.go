@@ -170,7 +170,7 @@ func causal(e Event) [3]int {
 		return [3]int{e.Gen, stage, 0}
 	}
 	step := map[string]int{EvAccepted: 1, EvRolled: 1, EvDuplicate: 2, EvClaimed: 3, EvSubmitted: 4, EvSealed: 4,
-		EvUnclear: 6, EvLost: 6, EvPublished: 7, EvReleased: 7, EvConfirmed: 8, EvRejected: 9, EvHeld: 9,
+		EvUnclear: 6, EvLost: 6, EvPublished: 7, EvHandedOver: 7, EvReleased: 7, EvConfirmed: 8, EvRejected: 9, EvHeld: 9,
 		EvParked: 9, EvCancelled: 10, EvDone: 11, EvVanished: 12, EvFound: 13}[e.Event]
 	if step == 0 {
 		step = 6

@@ -43,6 +43,7 @@ type world struct {
 	// dropped counts files that a foreign writer put into the inbox; then no
 	// other jobs come in.
 	dropped int
+	foreign bool // a foreign program translates: see foreignOut
 	random  byte // so that no two files get one id
 }
 
@@ -52,7 +53,7 @@ func newWorld(m *memfs.Mem) *world {
 		f := spool.Format{Version: spool.FormatVersion, SpoolID: testSpoolID}
 		l := spool.DefaultLayout()
 		f.Stages.Translate.Dir, f.Stages.Submit.Dir = l.Translate, l.Submit
-		f.Inboxes = []spool.FormatInbox{{Dir: inbox}, {Dir: "marked", Marker: ".done"}}
+		f.Inboxes = []spool.FormatInbox{{Dir: inbox}, {Dir: "marked", Marker: ".done"}, {Dir: laterInbox, Stage: spool.Submit}}
 		if _, made, err := spool.Init(m.View("init"), f); err != nil || !made {
 			panic(fmt.Sprintf("init: made %v, %v", made, err))
 		}

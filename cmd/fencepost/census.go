@@ -83,6 +83,11 @@ func countOnce(s *share) (*census, []string, error) {
 		// Between publish and retire a job has a sealed translation and what
 		// it published: that is one job.
 		sealed := was.place > 0 && places[was.place-1] == spool.PlaceSealed && was.stage == 1 && now.stage == 2
+		// What a foreign translator gave back is where it is now.
+		left := f.Place == spool.PlaceHandedOver && f.Name.Stage == spool.Translate
+		if left && was.stage == 2 {
+			return
+		}
 		now.twice = was.twice || was.place > 0 && !sealed
 		jobs[f.Name.ID] = now
 	})
@@ -100,7 +105,7 @@ func countOnce(s *share) (*census, []string, error) {
 		}
 		place := places[at.place-1]
 		c.places[place]++
-		if place != spool.PlaceDone {
+		if place != spool.PlaceDone && place != spool.PlaceHandedOver {
 			at.twice = false
 			d := depths[at]
 			d.jobs++

@@ -57,7 +57,7 @@ func takeDepth(s *share) ([]depthDoc, error) {
 		rows[stage+" "+string(spool.PlaceWaiting)] = newDepth(stage, string(spool.PlaceWaiting))
 	}
 	for _, j := range jobs {
-		if j.State == string(spool.PlaceDone) {
+		if j.State == string(spool.PlaceDone) || j.State == string(spool.PlaceHandedOver) {
 			continue
 		}
 		key := j.Stage + " " + j.State

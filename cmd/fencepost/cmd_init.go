@@ -20,17 +20,38 @@ import (
 
 func newInitCmd(g *globals) *cobra.Command {
 	noEnroll := false
+	var dirs map[string]string
 	cmd := &cobra.Command{
 		Use:   "init --spool DIR",
 		Short: "Make a spool, and enrol this host",
 		Long: "init makes the directory if it is missing, the layout of a spool in it, and enrols this host.\n" +
 			"Running it again changes nothing; what is missing of the layout is made.",
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return g.init(cmd, !noEnroll) },
+		RunE: func(cmd *cobra.Command, _ []string) error { return g.init(cmd, !noEnroll, dirs) },
 	}
 	cmd.Flags().BoolVar(&noEnroll, "no-enroll", false, "don't put this host on the roster")
+	cmd.Flags().StringToStringVar(&dirs, "stage-dir", nil, "`STAGE=DIR` of a new spool: where jobs wait for translate (xml) and submit (json)")
 	g.bind(cmd, "host", "machine_id")
 	return cmd
+}
+
+// newFormat is that of a new spool, with stage directories of other names.
+func newFormat(cmd *cobra.Command, dirs map[string]string) (spool.Format, error) {
+	f, err := spool.NewFormat()
+	for stage, dir := range dirs {
+		switch spool.Stage(stage) {
+		case spool.Translate:
+			f.Stages.Translate.Dir = dir
+		case spool.Submit:
+			f.Stages.Submit.Dir = dir
+		default:
+			return f, usagef(cmd, "--stage-dir: jobs wait for %s and %s, not for %q", spool.Translate, spool.Submit, stage)
+		}
+	}
+	if verr := f.Validate(); verr != nil {
+		return f, usagef(cmd, "--stage-dir: %w", verr)
+	}
+	return f, err
 }
 
 // initDoc is what init did.
@@ -43,7 +64,7 @@ type initDoc struct {
 	Changed  bool   `json:"changed"`
 }
 
-func (g *globals) init(cmd *cobra.Command, enroll bool) error {
+func (g *globals) init(cmd *cobra.Command, enroll bool, dirs map[string]string) error {
 	host, err := g.host(cmd)
 	if err != nil {
 		return err
@@ -52,17 +73,23 @@ func (g *globals) init(cmd *cobra.Command, enroll bool) error {
 	if err != nil {
 		return err
 	}
+	fresh, err := newFormat(cmd, dirs)
+	if err != nil {
+		return err
+	}
 	open := g.openFS
 	defer func() { g.openFS = open }()
 	g.openFS = openMade(open)
 	doc, err := onDir(g, cmd, func(ctx context.Context, dir string, e env.Env) (initDoc, error) {
 		d := initDoc{Spool: dir, Host: host}
-		f, err := spool.NewFormat()
+		f, made, err := spool.Init(e.FS(), fresh)
 		if err != nil {
-			return d, err
-		}
-		if f, d.Made, err = spool.Init(e.FS(), f); err != nil {
 			return d, fmt.Errorf("make spool: %w", err)
+		}
+		d.Made = made
+		if len(dirs) > 0 && (f.Stages.Translate.Dir != fresh.Stages.Translate.Dir || f.Stages.Submit.Dir != fresh.Stages.Submit.Dir) {
+			return d, &exitError{code: exitFailed, err: fmt.Errorf("--stage-dir: the spool is there already, with stage directories %s and %s",
+				f.Stages.Translate.Dir, f.Stages.Submit.Dir), next: "leave --stage-dir out, or choose another --spool"}
 		}
 		d.SpoolID, d.Changed = f.SpoolID, d.Made
 		if !enroll {

@@ -103,6 +103,8 @@ func (d *whyDoc) place(s *share, at spool.Found, hosts []hostDoc, requests []str
 	switch at.Place {
 	case spool.PlaceDone:
 		d.gate("finished", true, "the cluster has it: cluster id %s", dash(at.Name.Cluster))
+	case spool.PlaceHandedOver:
+		d.gate("handed over", true, "the foreign program that does stage %s has it: %s", at.Name.Stage, at.Name.Cluster)
 	case spool.PlaceHeld:
 		d.gate("not held", false, "a person holds it, until it is released")
 	case spool.PlaceParked:

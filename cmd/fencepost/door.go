@@ -6,8 +6,9 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"os/user"
 	"path/filepath"
-	"sync/atomic"
+	"strconv"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -30,47 +31,44 @@ const (
 
 // door is who is let in, and to do what.
 type door struct {
-	tls    *tls.Config                   // nil = plain TCP
-	tokens *secure.Tokens                // nil = none are taken
-	policy atomic.Pointer[access.Policy] // replaced by reload
-	strict bool                          // a client without a name may do nothing
+	tls    *tls.Config    // nil = plain TCP
+	tokens *secure.Tokens // nil = none are taken
+	policy *access.Policy
+	strict bool // a client without a name may do nothing
 	now    func() time.Time
 }
 
 // openDoor reads everything that the configuration names. What is wrong with it
 // is found before anything is taken.
-func (d *daemon) openDoor(sp *spool.Spool) (err error) {
-	c, o := d.cfg, &door{now: sp.Env.Wall}
+func (d *daemon) openDoor(sp *spool.Spool, c *config.Loaded) (o *door, err error) {
+	o = &door{now: sp.Env.Wall}
 	wrong := func(key string, err error) error {
 		return &exitError{code: exitUsage, err: fmt.Errorf("%s: %w", key, err), next: "docs/ops/install.md has a worked example"}
 	}
 	warn := func(err error) {
 		d.log.Warn().Err(err).Str("event", "door_files").Msg("trouble with the files of tls or token_file")
 	}
-	policy, err := c.Policy()
-	if err != nil {
-		return &exitError{code: exitUsage, err: err}
+	if o.policy, err = c.Policy(); err != nil {
+		return nil, &exitError{code: exitUsage, err: err}
 	}
-	o.policy.Store(policy)
 	if c.TLS.Cert != "" {
 		o.tls, err = secure.Server(secure.Files{Cert: c.TLS.Cert, Key: c.TLS.Key, CA: c.TLS.ClientCA,
 			Require: c.TLS.ClientCert == "require", Reload: c.TLS.Reload.Duration, Warn: warn})
 		if err != nil {
-			return wrong("tls", err)
+			return nil, wrong("tls", err)
 		}
 	}
 	if c.TokenFile != "" {
 		o.tokens, err = secure.NewTokens(secure.TokenConfig{File: c.TokenFile, Spool: sp.ID, Skew: c.TokenSkew.Duration,
 			Reload: c.TLS.Reload.Duration, Now: o.now, Warn: warn})
 		if err != nil {
-			return wrong("token_file", err)
+			return nil, wrong("token_file", err)
 		}
 	}
 	// Where names can be proven, they have to be: a client that just leaves its
 	// name out must not be better off.
 	o.strict = len(c.TLS.ClientCA) > 0 || c.TokenFile != ""
-	d.door = o
-	return nil
+	return o, nil
 }
 
 func (o *door) features() (f []string) {
@@ -101,7 +99,7 @@ func (o *door) identify(nc net.Conn, _ codec.Hello) (ingest.Peer, error) {
 		return p, nil
 	}
 	var err error
-	p.Conns, err = o.policy.Load().Connect(p.Name)
+	p.Conns, err = o.policy.Connect(p.Name)
 	return p, err
 }
 
@@ -126,12 +124,12 @@ func (o *door) authenticate(p ingest.Peer, m codec.Message) (ingest.Peer, error)
 	case p.Verified && p.Name != name:
 		return p, notAllowed("the token is not that of the certificate's client")
 	}
-	conns, err := o.policy.Load().Connect(name)
+	conns, err := o.policy.Connect(name)
 	return ingest.Peer{Name: name, Verified: p.Verified, Conns: conns}, refusal(err)
 }
 
 func (o *door) admit(client string, job codec.Job, now time.Time) (codec.Job, error) {
-	job, err := o.policy.Load().Admit(client, job, now)
+	job, err := o.policy.Admit(client, job, now)
 	return job, refusal(err)
 }
 
@@ -164,32 +162,60 @@ func (d *daemon) checkUser(uid int) error {
 	return nil
 }
 
-// inspectOwners lets only files of jobs through that this user, root, or who owns
-// the spool's format file has written. The last is for servers that give all
-// files another owner.
-func inspectOwners(fs vfs.FS, dir string) {
+// forGroup makes files for the group of several users.
+func forGroup(fs vfs.FS, users config.List) {
+	if o, ok := fs.(*vfs.OS); ok && len(users) > 0 {
+		o.Group = true
+	}
+}
+
+// inspectOwners lets only files of jobs through that this user, root, another of
+// the spool's users, or who owns its format file has written. The last is for
+// servers that give all files another owner.
+func inspectOwners(fs vfs.FS, dir string, others config.List) error {
 	o, ok := fs.(*vfs.OS)
 	if !ok {
-		return
+		return nil
 	}
 	users := []uint32{0, uint32(os.Geteuid())}
 	var st unix.Stat_t
 	if unix.Lstat(filepath.Join(dir, spool.FormatFile), &st) == nil {
 		users = append(users, st.Uid)
 	}
-	o.Inspect = trust.Owners(users...)
+	for _, name := range others {
+		uid, err := uidOf(name)
+		if err != nil {
+			return &exitError{code: exitUsage, err: fmt.Errorf("spool_users: %w", err), next: "make the user, or give its number"}
+		}
+		users = append(users, uid)
+	}
+	o.Inspect = trust.Owners(len(others) > 0, users...)
+	return nil
+}
+
+func uidOf(name string) (uint32, error) {
+	text := name
+	if _, err := strconv.ParseUint(name, 10, 32); err != nil {
+		u, err := user.Lookup(name)
+		if err != nil {
+			return 0, err
+		}
+		text = u.Uid
+	}
+	uid, err := strconv.ParseUint(text, 10, 32)
+	return uint32(uid), err
 }
 
 // ingestConfig is the server's configuration.
-func (d *daemon) ingestConfig(sp *spool.Spool, b ingest.Backend) ingest.Config {
-	l, o := d.cfg.Limits, d.door
+func (d *daemon) ingestConfig(sp *spool.Spool, c *config.Loaded, o *door, b ingest.Backend) ingest.Config {
+	l := c.Limits
 	return ingest.Config{Backend: b, Host: d.id.Host, SpoolID: sp.ID, Software: "fencepost/" + version(),
 		TLS: o.tls, Features: o.features(), Identify: o.identify, Authenticate: o.authenticate, Admit: o.admit,
 		MaxConns: l.Connections, MaxPerAddr: l.PerAddress, MaxStrange: l.Unknown, MaxAge: l.ConnectionAge.Duration,
 		Window: l.Window, MaxJob: int(l.Job), MaxAccepts: l.Accepts, MaxPending: l.Pending, Memory: int64(l.Memory),
 		Handshake: l.HandshakeTimeout.Duration, Idle: l.IdleTimeout.Duration, Frame: l.FrameTimeout.Duration,
 		MinRate: int(l.MinRate), Write: l.WriteTimeout.Duration, Answer: l.AnswerTimeout.Duration,
-		RetryAfter: l.RetryAfter.Duration, Retention: d.cfg.Retention.Duration, Log: d.log}
+		RetryAfter: l.RetryAfter.Duration, Retention: c.Retention.Duration, Log: d.log}
 }
 
 // clientSecurity is what send shows and wants to see.

@@ -23,7 +23,7 @@ func TestDoorTokens(t *testing.T) {
 		t.Fatal(err)
 	}
 	o := &door{strict: true, now: time.Now}
-	o.policy.Store(&access.Policy{Rules: map[string]access.Rule{"batch": {Scripts: true, Conns: 3}, "gone": {Scripts: true, Shut: true}}})
+	o.policy = &access.Policy{Rules: map[string]access.Rule{"batch": {Scripts: true, Conns: 3}, "gone": {Scripts: true, Shut: true}}}
 	var err error
 	if o.tokens, err = secure.NewTokens(secure.TokenConfig{File: file, Spool: spoolID, Skew: time.Minute, Now: time.Now}); err != nil {
 		t.Fatal(err)

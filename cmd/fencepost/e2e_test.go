@@ -56,9 +56,10 @@ type site struct {
 	bin   string
 	dir   string
 	spool string
-	args  []string            // of every serve
-	env   []string            // added to that of every serve
-	own   map[string][]string // added to that of one host's
+	args  []string                       // of every serve
+	env   []string                       // added to that of every serve
+	own   map[string][]string            // added to that of one host's
+	as    map[string]*syscall.Credential // who a host runs as; nil = as the test does
 	hosts map[string]*proc
 	mu    sync.Mutex
 }
@@ -118,6 +119,9 @@ func (s *site) tryStart(host string, limit time.Duration, more ...string) (*proc
 	cmd := exec.Command(s.bin, append(args, more...)...)
 	p := &proc{cmd: cmd, log: filepath.Join(s.dir, host+".log"), ended: make(chan struct{})}
 	cmd.Env = slices.Concat(os.Environ(), s.env, s.own[host])
+	if who := s.as[host]; who != nil {
+		cmd.Dir, cmd.SysProcAttr = "/", &syscall.SysProcAttr{Credential: who}
+	}
 	log, err := os.OpenFile(p.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return nil, err

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
 
 	"fencepost/cmd/fencepost/config"
 	"fencepost/cmd/fencepost/show"
@@ -59,6 +60,9 @@ func (g *globals) config(cmd *cobra.Command) (*config.Loaded, error) {
 	l, err := config.Load(g.sources())
 	if err != nil {
 		return nil, usagef(cmd, "%w", err)
+	}
+	if len(l.SpoolUsers) > 0 && g.self != "" {
+		unix.Umask(0o007) // several users, one group
 	}
 	g.loaded = l
 	return l, nil

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -14,25 +16,82 @@ import (
 	"fencepost/spool"
 )
 
+// logSink is where a daemon logs to: its level can change, and its file can be
+// opened again, after a rotation, while others write.
+type logSink struct {
+	file  string // "" = standard error
+	level atomic.Int32
+
+	mu  sync.Mutex
+	out io.Writer
+	f   *os.File // nil without a file
+}
+
 // newLogger logs as the configuration says: readable on a terminal, else JSON
 // lines.
-func newLogger(stderr io.Writer, c config.Config) (zerolog.Logger, func(), error) {
-	out, closeLog := stderr, func() {}
-	if c.Log.File != "" {
-		f, err := os.OpenFile(c.Log.File, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o640)
-		if err != nil {
-			return zerolog.Nop(), nil, fmt.Errorf("open log: %w", err)
+func newLogger(stderr io.Writer, c config.Config) (zerolog.Logger, *logSink, error) {
+	s := &logSink{file: c.Log.File, out: stderr}
+	if err := s.setLevel(c.Log.Level); err != nil {
+		return zerolog.Nop(), nil, err
+	}
+	if s.file != "" {
+		if err := s.reopen(); err != nil {
+			return zerolog.Nop(), nil, err
 		}
-		out, closeLog = f, func() { _ = f.Close() }
 	}
-	level, err := zerolog.ParseLevel(c.Log.Level)
+	var out io.Writer = s
+	if f, ok := s.out.(*os.File); c.Log.Format == "text" || c.Log.Format == "auto" && ok && term.IsTerminal(int(f.Fd())) {
+		out = zerolog.ConsoleWriter{Out: s, TimeFormat: time.TimeOnly, NoColor: os.Getenv("NO_COLOR") != ""}
+	}
+	return zerolog.New(out).Hook(s).With().Timestamp().Logger(), s, nil
+}
+
+func (s *logSink) setLevel(name string) error {
+	level, err := zerolog.ParseLevel(name)
 	if err != nil {
-		return zerolog.Nop(), nil, fmt.Errorf("log level: %w", err)
+		return fmt.Errorf("log level: %w", err)
 	}
-	if f, ok := out.(*os.File); c.Log.Format == "text" || c.Log.Format == "auto" && ok && term.IsTerminal(int(f.Fd())) {
-		out = zerolog.ConsoleWriter{Out: out, TimeFormat: time.TimeOnly, NoColor: os.Getenv("NO_COLOR") != ""}
+	s.level.Store(int32(level))
+	return nil
+}
+
+// Run implements zerolog.Hook: a logger's own level can't change any more.
+func (s *logSink) Run(e *zerolog.Event, level zerolog.Level, _ string) {
+	if level < zerolog.Level(s.level.Load()) {
+		e.Discard()
 	}
-	return zerolog.New(zerolog.SyncWriter(out)).Level(level).With().Timestamp().Logger(), closeLog, nil
+}
+
+// Write implements io.Writer, a line at a time.
+func (s *logSink) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.out.Write(p)
+}
+
+// reopen opens the file by its name. If that fails the old one is written on.
+func (s *logSink) reopen() error {
+	f, err := os.OpenFile(s.file, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o640)
+	if err != nil {
+		return fmt.Errorf("open log: %w", err)
+	}
+	s.mu.Lock()
+	old := s.f
+	s.out, s.f = f, f
+	s.mu.Unlock()
+	if old != nil {
+		_ = old.Close() // its lines are written: nothing is buffered
+	}
+	return nil
+}
+
+func (s *logSink) close() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.f != nil {
+		_ = s.f.Close()
+		s.out, s.f = io.Discard, nil
+	}
 }
 
 // tee logs each event of the journal under the same name, so that a grep in one

@@ -9,6 +9,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -35,6 +36,8 @@ func newServeCmd(g *globals) *cobra.Command {
 		Short: "Run this host's part: take jobs in, translate, submit",
 		Long: "serve runs the stages of this host until SIGTERM or SIGINT. It prints one line on standard\n" +
 			"output when it is ready:\n\n  ready host=NAME epoch=N listen=ADDR:PORT http=ADDR:PORT\n\n" +
+			"SIGHUP reads the configuration again (log.level, limits, tls, token_file, clients), SIGUSR1 opens\n" +
+			"the log file again, SIGQUIT prints what it has in hand.\n\n" +
 			"At a stop it takes no more work, finishes or returns what it has claimed, says goodbye and\n" +
 			"exits with 0. At SIGHUP it reads the rules of clients and the job types again; its log names\n" +
 			"what else has changed in the configuration, and wants a restart. Exit 6: another instance has this host's lease. Exit 7: the host is not\n" +
@@ -62,9 +65,13 @@ type daemon struct {
 	id   lease.Identity
 	node *node.Node
 	dir  string
+	sink *logSink
 	keys secure.SpoolKeys
 	door *door
 	ln   net.Listener // nil without ingest
+	unit *unit
+
+	signals chan os.Signal // what is asked for while it runs
 
 	httpLn net.Listener // nil without a status page
 	token  string       // that its viewers need; "" = none
@@ -86,19 +93,26 @@ func serve(ctx context.Context, g *globals, cmd *cobra.Command, c *config.Loaded
 	if err != nil {
 		return err
 	}
-	log, closeLog, err := newLogger(g.stderr, c.Config)
+	log, sink, err := newLogger(g.stderr, c.Config)
 	if err != nil {
 		return err
 	}
-	defer closeLog()
-	d := &daemon{g: g, cfg: c, dir: dir, log: log.With().Str("host", host).Logger()}
+	defer sink.close()
+	d := &daemon{g: g, cfg: c, dir: dir, log: log.With().Str("host", host).Logger(), sink: sink}
+	// From the beginning: by default each of them ends a process.
+	d.signals = make(chan os.Signal, 4)
+	signal.Notify(d.signals, syscall.SIGHUP, syscall.SIGUSR1, syscall.SIGQUIT)
+	defer signal.Stop(d.signals)
+	if d.unit, err = newUnit(); err != nil {
+		return err
+	}
+	defer d.unit.close()
+	if err := d.takeSockets(); err != nil {
+		return err
+	}
 	if d.id, err = d.identity(host); err != nil {
 		return err
 	}
-	// Caught from here on: else who sends it a moment too early ends the host.
-	hangup := make(chan os.Signal, 1)
-	signal.Notify(hangup, syscall.SIGHUP)
-	defer signal.Stop(hangup)
 	if err := d.checkUser(os.Geteuid()); err != nil {
 		return err
 	}
@@ -119,7 +133,7 @@ func serve(ctx context.Context, g *globals, cmd *cobra.Command, c *config.Loaded
 	if err != nil {
 		return err
 	}
-	if err := d.openDoor(sp); err != nil {
+	if d.door, err = d.openDoor(sp, c); err != nil {
 		return err
 	}
 	if err := d.listen(); err != nil {
@@ -138,10 +152,6 @@ func serve(ctx context.Context, g *globals, cmd *cobra.Command, c *config.Loaded
 		return err
 	}
 	defer stopWeb()
-	ctx, cancel := context.WithCancel(ctx)
-	reloaded := make(chan struct{})
-	go func() { defer close(reloaded); d.reloads(ctx, hangup) }()
-	defer func() { cancel(); <-reloaded }()
 	return d.run(ctx, sp)
 }
 
@@ -162,8 +172,11 @@ func (d *daemon) openSpool(dir string) (*spool.Spool, error) {
 		if err != nil {
 			return nil, openError(err)
 		}
+		forGroup(fs, d.cfg.SpoolUsers)
 		if d.cfg.ForeignFiles == "quarantine" {
-			inspectOwners(fs, dir)
+			if err := inspectOwners(fs, dir, d.cfg.SpoolUsers); err != nil {
+				return nil, err
+			}
 		}
 		fs = trust.FS{FS: fs, Key: func() ([]byte, error) { return d.keys.Files, nil }}
 		if d.files != nil {
@@ -210,7 +223,7 @@ func (d *daemon) serves(stage spool.Stage) bool {
 // listen opens the ingest socket before anything is taken, so that a port that
 // is taken costs no epoch.
 func (d *daemon) listen() error {
-	if !d.serves(spool.Ingest) {
+	if !d.serves(spool.Ingest) || d.ln != nil {
 		return nil
 	}
 	ln, err := net.Listen("tcp", d.cfg.Listen)
@@ -241,7 +254,7 @@ func (d *daemon) nodeConfig(sp *spool.Spool, dir string) (node.Config, error) {
 	if d.httpLn != nil {
 		cfg.HTTP = d.httpLn.Addr().String()
 	}
-	if d.serves(spool.Submit) {
+	if _, foreign := sp.Layout.Foreign[spool.Submit]; d.serves(spool.Submit) && !foreign {
 		root, err := filepath.Abs(dir)
 		if err != nil {
 			return cfg, err
@@ -278,33 +291,26 @@ func (d *daemon) run(ctx context.Context, sp *spool.Spool) error {
 		go func() { defer close(after); d.lookAfter(ctx, c) }()
 		defer func() { cancel(nil); <-after }()
 	}
-	var server chan error
+	desk := &reception{d: d, sp: sp, fail: cancel}
+	var signals sync.WaitGroup
 	started := false
 	err := d.node.Run(ctx, func(epoch uint64) {
-		if !started && d.ln != nil {
-			server = make(chan error, 1)
-			srv, err := d.newServer(sp)
-			if err != nil {
+		if !started {
+			if err := desk.open(ctx, d.cfg, d.door); err != nil {
 				cancel(err)
 				return
 			}
-			d.server.Store(srv)
-			go func() {
-				err := srv.Serve(ctx, d.ln)
-				if ctx.Err() == nil {
-					cancel(fmt.Errorf("ingest: %w", err))
-				}
-				server <- err
-			}()
+			signals.Go(func() { d.obey(ctx, desk) })
+			signals.Go(func() { d.unit.watch(ctx, d.log, d.node.Stalled) })
 		}
 		d.sayReady(epoch, started)
 		started = true
 	})
 	own := context.Cause(ctx)
 	cancel(nil)
-	if server != nil {
-		<-server
-	}
+	d.unit.say("STOPPING=1")
+	signals.Wait()
+	desk.wait()
 	if own != nil && !errors.Is(own, context.Canceled) && err == nil {
 		err = own
 	}
@@ -315,8 +321,8 @@ func (d *daemon) run(ctx context.Context, sp *spool.Spool) error {
 	return err
 }
 
-func (d *daemon) newServer(sp *spool.Spool) (*ingest.Server, error) {
-	return ingest.New(d.ingestConfig(sp, &backend{node: d.node, sp: sp, marks: newMarks(sp, d.dir, d.cfg.Limits)}))
+func (d *daemon) newServer(sp *spool.Spool, c *config.Loaded, o *door) (*ingest.Server, error) {
+	return ingest.New(d.ingestConfig(sp, c, o, &backend{node: d.node, sp: sp, marks: newMarks(sp, d.dir, c.Limits)}))
 }
 
 // sayReady prints the one line that scripts wait for; a later epoch of the same
@@ -329,6 +335,7 @@ func (d *daemon) sayReady(epoch uint64, again bool) {
 	if d.httpLn != nil {
 		words = append(words, "http="+d.httpLn.Addr().String())
 	}
+	d.unit.say("READY=1", fmt.Sprintf("STATUS=epoch %d, stages %s", epoch, d.cfg.Stages))
 	if again {
 		d.log.Warn().Uint64("epoch", epoch).Msg("ready again, under a new epoch")
 		return

@@ -59,6 +59,7 @@ func onDir[T any](g *globals, cmd *cobra.Command, look func(context.Context, str
 		if err != nil {
 			return none, openError(err)
 		}
+		forGroup(fs, c.SpoolUsers)
 		key := sync.OnceValues(func() ([]byte, error) {
 			keys, err := secure.ReadSpoolKeys(c.SpoolKeyFile)
 			return keys.Files, err

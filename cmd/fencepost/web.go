@@ -165,6 +165,9 @@ func (d *daemon) listenHTTP() error {
 	if d.token, err = readToken(d.cfg.HTTPToken); err != nil {
 		return &exitError{code: exitUsage, err: err, next: "put one line of 16 characters or more into it, readable by this user alone"}
 	}
+	if d.httpLn != nil {
+		return nil
+	}
 	if d.httpLn, err = net.Listen("tcp", d.cfg.HTTP); err != nil {
 		return &exitError{code: exitFailed, err: fmt.Errorf("listen for the status page: %w", err),
 			next: "choose another --http ADDR:PORT (port 0 picks a free one), or stop what has it"}

@@ -18,6 +18,7 @@ import (
 const (
 	draftMode = 0o640
 	fileMode  = 0o440
+	groupMode = 0o660 // of both, where the group may write
 	dirMode   = 0o770
 	lockMode  = 0o660
 )
@@ -45,6 +46,10 @@ type OS struct {
 	walk bool   // the kernel, or a filter, has no openat2
 	dirs dirs
 	sync syncs
+
+	// Group makes files for the group, too, to link: Linux lets a user link another
+	// one's file only with read and write permission (fs.protected_hardlinks).
+	Group bool
 
 	// Inspect, if set, is asked by Read about each file that was opened: its mode
 	// and owner by the descriptor. It is set before the first operation.
@@ -92,7 +97,11 @@ func (o *OS) Close() error {
 // mode is that of the finished file: who makes a file may write it through the
 // descriptor that made it, on NFS, too, and a chmod would be one call more.
 func (o *OS) Create(name string, data []byte) (ID, error) {
-	fd, err := o.openIn("create", name, unix.O_CREAT|unix.O_EXCL|unix.O_WRONLY, fileMode)
+	mode := uint32(fileMode)
+	if o.Group {
+		mode = groupMode
+	}
+	fd, err := o.openIn("create", name, unix.O_CREAT|unix.O_EXCL|unix.O_WRONLY, mode)
 	if err != nil {
 		return ID{}, err
 	}

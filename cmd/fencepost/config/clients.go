@@ -177,6 +177,11 @@ func (c *Config) checkTLS(k *checker) {
 	k.duration("tls.reload", t.Reload, 0, 24*time.Hour)
 	k.duration("token_skew", c.TokenSkew, time.Second, time.Hour)
 	k.word("foreign_files", c.ForeignFiles, "quarantine", "allow")
+	for _, u := range c.SpoolUsers {
+		if strings.ContainsAny(u, " \t\r\n:/") {
+			k.add("spool_users", "%q is neither a user's name nor a number", u)
+		}
+	}
 	if (c.Send.Cert == "") != (c.Send.Key == "") {
 		k.add("send.cert", "a certificate and its key belong together: give both (--cert, --key)")
 	}

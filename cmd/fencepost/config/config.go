@@ -19,6 +19,7 @@ type Config struct {
 	TokenSkew      Duration `toml:"token_skew" help:"most that a token's time may differ from this host's clock"`
 	SpoolKeyFile   string   `toml:"spool_key_file" help:"file with the key that signs files on the spool, not on the share; mode 0600"`
 	RunAsRoot      bool     `toml:"run_as_root" flag:"run-as-root" help:"let serve run as root"`
+	SpoolUsers     List     `toml:"spool_users" shared:"yes" help:"users, by name or number, that run hosts of this spool beside this one; files are then made for their group"`
 	ForeignFiles   string   `toml:"foreign_files" help:"files on the spool that others own or may write: quarantine, or allow"`
 	HTTP           string   `toml:"http" flag:"http" help:"address of the status page; empty = none"`
 	HTTPToken      string   `toml:"http_token_file" help:"file with the token that viewers of the status page need; mode 0600"`

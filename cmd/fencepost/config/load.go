@@ -34,6 +34,16 @@ func (l *Loaded) Origin(s Setting) string {
 	return "default"
 }
 
+// Changed lists the settings whose values differ from those of now.
+func (l *Loaded) Changed(now *Loaded) (changed []Setting) {
+	for _, s := range Settings() {
+		if l.Text(s) != now.Text(s) {
+			changed = append(changed, s)
+		}
+	}
+	return changed
+}
+
 // reserved are variables that are no settings: what programs and jobs are told,
 // and what tests use. FENCEPOST_HOST is both.
 func reserved(name string) bool {

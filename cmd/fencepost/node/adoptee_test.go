@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"fencepost/codec"
+	"fencepost/spool"
 )
 
 // TestAdoptee: what an inbox may hold, and what becomes of it.
@@ -24,7 +25,7 @@ func TestAdoptee(t *testing.T) {
 		"JSON":            {`{"name": "nightly", "command": ["/bin/true"]}`, fresh},
 		"JSON with an id": {`{"name": "nightly", "command": ["/bin/true"], "id": "` + strings.ToUpper(own) + `"}`, own},
 	} {
-		got, err := parse(fresh, []byte(tc.doc))
+		got, err := parse(spool.Translate, fresh, []byte(tc.doc))
 		if err != nil || got.ID != tc.id {
 			t.Errorf("%s: id %s, %v, want %s", name, got.ID, err, tc.id)
 			continue
@@ -41,7 +42,7 @@ func TestAdoptee(t *testing.T) {
 		}
 	}
 	for _, bad := range []string{"", "<job", string(doc[:len(doc)-8]), "<order/>", `{"name": "x"`, "{}", "\x00"} {
-		if got, err := parse(fresh, []byte(bad)); err == nil {
+		if got, err := parse(spool.Translate, fresh, []byte(bad)); err == nil {
 			t.Errorf("%q is job %s", bad, got.ID)
 		}
 	}

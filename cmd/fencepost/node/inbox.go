@@ -24,6 +24,7 @@ func (s *session) adopt(ctx context.Context, box spool.Inbox) {
 			if s.translate != nil {
 				s.translate.Hint()
 			}
+			s.hintSubmit()
 		}
 		switch {
 		case errors.Is(err, spool.ErrFenced):

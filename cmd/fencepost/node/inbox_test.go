@@ -38,7 +38,7 @@ func TestInboxOfTwoHosts(t *testing.T) {
 	ready := 0
 	for i, h := range hosts {
 		cfg := w.config(h, h.Name())
-		cfg.Parse = func(id string, data []byte) (spool.Adoptee, error) {
+		cfg.Parse = func(_ spool.Stage, id string, data []byte) (spool.Adoptee, error) {
 			r, err := codec.DecodeXML(data)
 			if err != nil {
 				return spool.Adoptee{}, err

@@ -21,6 +21,7 @@ func (s *session) janitor(ctx context.Context) {
 	st := newStuck(s)
 	next := e.Now() + st.every()
 	for e.Sleep(ctx, sweepEvery) == nil {
+		s.round(loopJanitor)
 		if _, err := s.sweep.Pass(); err != nil {
 			if errors.Is(err, spool.ErrFenced) {
 				return
@@ -100,6 +101,7 @@ func (s *session) watch(ctx context.Context) {
 	s.n.watcher = w
 	s.n.mu.Unlock()
 	for cfg.Env.Sleep(ctx, cfg.Heartbeat) == nil {
+		s.round(loopWatch)
 		for _, o := range w.Round(ctx, s.lease.Renewed()) {
 			if ctx.Err() != nil {
 				return
@@ -119,8 +121,6 @@ func (s *session) reclaim(o spool.Over) {
 		if s.translate != nil {
 			s.translate.Hint()
 		}
-		if s.engine != nil {
-			s.engine.Hint()
-		}
+		s.hintSubmit()
 	}
 }

@@ -57,8 +57,9 @@ type Node struct {
 	mu      sync.Mutex // never held across a call to Env
 	now     *session   // nil while there is no instance
 	alarms  Alarms
-	changed time.Duration  // when now did
-	watcher *lease.Watcher // of now
+	changed time.Duration            // when now did
+	watcher *lease.Watcher           // of now
+	rounds  map[string]time.Duration // the last round of each loop of now
 }
 
 // New prepares a node.

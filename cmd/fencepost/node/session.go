@@ -18,6 +18,7 @@ type session struct {
 	lease     *lease.Lease
 	in        *spool.Instance
 	translate *spool.Taker
+	handover  *spool.Taker // instead of engine: a foreign program submits
 	engine    *submit.Engine
 	sweep     *spool.Sweep
 
@@ -79,22 +80,40 @@ func (n *Node) newSession(l *lease.Lease, fenced func(error)) (*session, error) 
 	}
 	in.OnFenced, in.Parse = fenced, n.cfg.Parse
 	s := &session{n: n, lease: l, in: in, acceptEnded: n.cfg.Env.NewSignal()}
+	in.Alive = func() { s.round(loopWatch) }
 	var finish spool.Finish
 	if n.serves(spool.Submit) && n.cfg.Cluster != nil {
 		s.engine = submit.New(in, n.cfg.Cluster, n.cfg.Submit)
 		s.engine.Paused = s.paused
 		s.engine.Peers = n.peers
 		s.engine.Taker().Peers = func() spool.Peers { return n.takers(spool.Translate, spool.Submit) }
+		s.engine.Taker().Passed = func() { s.round(string(spool.Submit)) }
 		finish = s.engine.Adopt
 	}
 	s.sweep = spool.NewSweep(in, finish)
 	if n.serves(spool.Translate) {
 		tr := spool.Translator{Convert: n.cfg.Convert}
-		s.translate = (&spool.Taker{In: in, Stage: spool.Translate, Poll: n.cfg.Poll, MaxPoll: n.cfg.MaxPoll,
-			Room: s.room, Work: tr.Work, Peers: func() spool.Peers { return n.takers(spool.Ingest, spool.Translate) }}).Init()
+		s.translate = s.taker(spool.Ingest, spool.Translate, tr.Work)
+	}
+	if _, foreign := in.Layout.Foreign[spool.Submit]; foreign && n.serves(spool.Submit) {
+		s.handover = s.taker(spool.Translate, spool.Submit, nil)
 	}
 	in.Offered = s.offer
 	return s, nil
+}
+
+// taker takes a stage's entries, which come from the stage before it. The work is
+// done by work, unless a foreign program does it.
+func (s *session) taker(before, stage spool.Stage, work func(context.Context, *spool.Claim)) *spool.Taker {
+	if to, foreign := s.in.Layout.Foreign[stage]; foreign {
+		work = spool.HandOver{To: to}.Work
+	}
+	cfg := s.n.cfg
+	t := &spool.Taker{In: s.in, Stage: stage, Poll: cfg.Poll, MaxPoll: cfg.MaxPoll, Work: work}
+	t.Room = func() int { return s.room(t) }
+	t.Passed = func() { s.round(string(stage)) }
+	t.Peers = func() spool.Peers { return s.n.takers(before, stage) }
+	return t.Init()
 }
 
 // offer hands an entry that this instance made to its own next stage.
@@ -104,13 +123,25 @@ func (s *session) offer(stage spool.Stage, n spool.Name) {
 		s.translate.Offer(n)
 	case stage == spool.Submit && s.engine != nil:
 		s.engine.Taker().Offer(n)
+	case stage == spool.Submit && s.handover != nil:
+		s.handover.Offer(n)
+	}
+}
+
+// hintSubmit tells that entries came for submit that nobody offered.
+func (s *session) hintSubmit() {
+	switch {
+	case s.engine != nil:
+		s.engine.Taker().Hint()
+	case s.handover != nil:
+		s.handover.Hint()
 	}
 }
 
 func (n *Node) set(s *session) {
 	at := n.cfg.Env.Now()
 	n.mu.Lock()
-	n.now, n.changed, n.watcher = s, at, nil
+	n.now, n.changed, n.watcher, n.rounds = s, at, nil, map[string]time.Duration{}
 	n.mu.Unlock()
 }
 
@@ -132,12 +163,12 @@ func (n *Node) limit(parent context.Context, d time.Duration) (context.Context, 
 	return ctx, cancel
 }
 
-// room is how many more entries translate may claim.
-func (s *session) room() int {
+// room is how many more entries a taker may claim.
+func (s *session) room(t *spool.Taker) int {
 	if s.paused() {
 		return 0
 	}
-	return s.n.cfg.Workers - s.translate.Busy()
+	return s.n.cfg.Workers - t.Busy()
 }
 
 // paused says that nothing new may be claimed: a person drains this host, or
@@ -146,8 +177,10 @@ func (s *session) paused() bool { return s.lease.Drained() || s.lease.Worn() != 
 
 func (s *session) claims() int {
 	c := 0
-	if s.translate != nil {
-		c += s.translate.Busy()
+	for _, t := range []*spool.Taker{s.translate, s.handover} {
+		if t != nil {
+			c += t.Busy()
+		}
 	}
 	if s.engine != nil {
 		c += s.engine.Taker().Busy()
@@ -203,14 +236,20 @@ func (s *session) report(o spool.Over, did spool.Reclaimed) {
 // run runs the stages and the janitor until take is done.
 func (s *session) run(take, work context.Context, endWork func(error)) {
 	g := env.NewGroup(s.n.cfg.Env)
+	for _, loop := range []string{loopWatch, loopJanitor} {
+		s.round(loop)
+	}
 	if s.translate != nil {
 		g.Go("translate", func() { s.translate.Run(take, work) })
 	}
 	if s.engine != nil {
 		g.Go("submit", func() { s.engine.Run(take, work) })
 	}
-	if s.n.cfg.Parse != nil && (s.n.serves(spool.Ingest) || s.n.serves(spool.Translate)) {
-		for _, box := range s.in.Layout.Inboxes {
+	if s.handover != nil {
+		g.Go("hand over", func() { s.handover.Run(take, work) })
+	}
+	for _, box := range s.in.Layout.Inboxes {
+		if s.n.cfg.Parse != nil && (s.n.serves(spool.Ingest) || s.n.serves(box.Stage)) {
 			g.Go("inbox "+box.Dir, func() { s.adopt(take, box) })
 		}
 	}

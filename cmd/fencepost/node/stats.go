@@ -53,6 +53,10 @@ func (n *Node) Stats() Stats {
 		won, lost := t.Claims()
 		st.Claims[spool.Translate] = Claims{won, lost}
 	}
+	if t := s.handover; t != nil {
+		won, lost := t.Claims()
+		st.Claims[spool.Submit] = Claims{won, lost}
+	}
 	if e := s.engine; e != nil {
 		won, lost := e.Taker().Claims()
 		st.Claims[spool.Submit] = Claims{won, lost}

@@ -7,12 +7,13 @@ import (
 	"fencepost/spool/vfs"
 )
 
-// othersWrite are the mode bits that let others write.
-const othersWrite = 0o022
-
 // Owners returns a check for vfs.OS.Inspect: files of jobs must belong to one of
-// the users, and nobody else may write them.
-func Owners(users ...uint32) func(name string, mode, uid uint32) error {
+// the users, and nobody else may write them, but for the group if it is theirs.
+func Owners(group bool, users ...uint32) func(name string, mode, uid uint32) error {
+	othersWrite := uint32(0o022)
+	if group {
+		othersWrite = 0o002
+	}
 	return func(name string, mode, uid uint32) error {
 		if _, ok := JobOf(name); !ok {
 			return nil

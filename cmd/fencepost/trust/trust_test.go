@@ -160,7 +160,7 @@ func TestTampered(t *testing.T) {
 }
 
 func TestOwners(t *testing.T) {
-	check := trust.Owners(0, 1000)
+	check := trust.Owners(false, 0, 1000)
 	job := "claims/a/1/translate~3~" + id + ".xml"
 	for _, c := range []struct {
 		name      string
