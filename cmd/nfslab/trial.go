@@ -38,6 +38,7 @@ type trialName string
 const (
 	full   trialName = "full"   // the full form
 	broken trialName = "broken" // the broken builds
+	mounts trialName = "mounts" // doctor on good and bad mounts
 )
 
 // shorts are the mounts for the short form, by name.
@@ -64,6 +65,9 @@ func trials(ctx context.Context, names []string, out io.Writer, more func() erro
 	var first, second []func(*nfslab.Lab) error
 	if wanted(full) {
 		first = append(first, func(l *nfslab.Lab) error { return c.try(ctx, l, full, nfslab.HostConfig{Version: "4.2"}, trial.Full()) })
+	}
+	if wanted(mounts) {
+		first = append(first, func(l *nfslab.Lab) error { return trial.Mounts(ctx, l, c.binary, c.say(string(mounts))) })
 	}
 	if wanted(broken) {
 		first = append(first, func(l *nfslab.Lab) error { return c.catch(ctx, l) })

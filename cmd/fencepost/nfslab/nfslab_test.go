@@ -72,9 +72,6 @@ func long() []string {
 // TestLab is the laboratory's short form: the table on version 4.2, and what
 // the table doesn't need.
 func TestLab(t *testing.T) {
-	if os.Getenv("FENCEPOST_TEST_LONG") == "" {
-		t.Skip("takes minutes of a quiet machine; FENCEPOST_TEST_LONG=1 runs it, as does go run ./cmd/nfslab")
-	}
 	l := boot(t)
 	t.Run("commands", func(t *testing.T) { testCommands(t, l) })
 	t.Run("space", func(t *testing.T) { testSpace(t, l) })
