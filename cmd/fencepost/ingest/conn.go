@@ -37,7 +37,7 @@ type conn struct {
 	s      *Server
 	nc     net.Conn
 	br     *bufio.Reader
-	addr   string // of the peer, without its port
+	addr   string // of the peer's network
 	log    zerolog.Logger
 	memory account
 
@@ -81,7 +81,7 @@ func newConn(s *Server, nc net.Conn) *conn {
 		_ = b.SetReadBuffer(kernelRead)
 		_ = b.SetWriteBuffer(kernelWrite)
 	}
-	c.addr = Address(nc)
+	c.addr = network(Address(nc))
 	c.log = s.cfg.Log.With().Str("peer", nc.RemoteAddr().String()).Logger()
 	c.ctx, c.fail = context.WithCancelCause(s.base)
 	return c
