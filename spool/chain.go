@@ -70,6 +70,9 @@ func (s *Spool) LastLink(host string) string {
 	}
 	for _, g := range slices.Backward(segments) {
 		data, _, err := s.FS.Read(path.Join(JournalDir(host), g.file), maxRead)
+		if isStrange(err) {
+			continue // else who puts it there cuts the chain
+		}
 		if err != nil {
 			return ""
 		}
@@ -123,6 +126,10 @@ func (s *Spool) VerifyJournals(key []byte, known []LogHead) (ChainReport, error)
 			continue
 		}
 		segments, err := s.segments(host)
+		if isStrange(err) {
+			r.Broken = append(r.Broken, Broken{JournalDir(host), 0, err.Error()})
+			continue
+		}
 		if err != nil {
 			return r, err
 		}
@@ -201,6 +208,10 @@ func (v *verifier) broken(file string, line int, format string, args ...any) {
 
 func (v *verifier) segment(file, log string) error {
 	data, _, err := v.s.FS.Read(file, maxRead)
+	if isStrange(err) {
+		v.broken(file, 0, "%v", err)
+		return nil
+	}
 	if err != nil {
 		return fmt.Errorf("verify journals: %w", err)
 	}

@@ -38,21 +38,34 @@ func (s *Spool) Events(keep func(line []byte) bool, visit func(Event)) error {
 			continue
 		}
 		segments, err := s.segments(host)
-		failed = errors.Join(failed, err)
+		failed = errors.Join(failed, unlessStrange(err))
 		var seen numbers // of the log at hand
 		for i, g := range segments {
 			if i == 0 || g.log != segments[i-1].log {
 				seen = numbers{}
 			}
-			failed = errors.Join(failed, s.readJournal(path.Join(JournalDir(host), g.file), keep, func(e Event) {
+			failed = errors.Join(failed, unlessStrange(s.readJournal(path.Join(JournalDir(host), g.file), keep, func(e Event) {
 				// What wasn't proven durable is written again, in the next segment.
 				if e.Host == host && seen.add(e.N) {
 					visit(e)
 				}
-			}))
+			})))
 		}
 	}
 	return failed
+}
+
+// isStrange says that something under a journal's name is none, and never was: it
+// must not keep the others from being read. VerifyJournals reports it.
+func isStrange(err error) bool {
+	return errors.Is(err, errNotRegular) || errors.Is(err, errTooLarge) || isErr(err, syscall.ENOTDIR, syscall.ELOOP)
+}
+
+func unlessStrange(err error) error {
+	if isStrange(err) {
+		return nil
+	}
+	return err
 }
 
 // segments lists a host's journals in the order in which they were written.

@@ -15,7 +15,8 @@
 // the kernel frees with it. A job that started has a status once it ended; if
 // its wrapper is provably gone without one, Recover says interrupted.
 //
-// Assumes: Config.RunDir is on a file system of this machine, not on a share.
+// Assumes: Config.RunDir is on a file system of this machine, not on a share. It
+// is refused if another user of the machine could have put something there.
 // The daemon's supervisor leaves the wrappers alone when it stops the daemon
 // (systemd: KillMode=process).
 //

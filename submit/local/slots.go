@@ -28,7 +28,14 @@ type slots struct {
 // openSlots makes the directory. It must not be on a share: there a lock
 // belongs to a process, and isn't inherited.
 func openSlots(dir string, n int, fresh string) (*slots, error) {
+	// Before, so that nothing is made through another's link; and after.
+	if err := ownPath(dir); err != nil {
+		return nil, err
+	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
+	}
+	if err := ownPath(dir); err != nil {
 		return nil, err
 	}
 	var st unix.Statfs_t
@@ -43,6 +50,52 @@ func openSlots(dir string, n int, fresh string) (*slots, error) {
 		return nil, err
 	}
 	return &slots{dir: dir, id: id, n: n}, nil
+}
+
+// ownPath refuses a directory that another user of this machine could put something
+// into, or in the place of: its name is easily guessed, and may be below /tmp.
+func ownPath(dir string) error {
+	if err := ownEach(dir); err != nil {
+		return err
+	}
+	real, err := filepath.EvalSymlinks(dir)
+	if err != nil {
+		if errors.Is(err, os.ErrNotExist) {
+			return nil // it will be looked at when it is there
+		}
+		return err
+	}
+	return ownEach(real)
+}
+
+// ownEach looks at a directory, and at all above it.
+func ownEach(dir string) error {
+	for ; ; dir = filepath.Dir(dir) {
+		info, err := os.Lstat(dir)
+		if err != nil && !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
+		if err == nil {
+			if why := othersWay(info); why != "" {
+				return fmt.Errorf("run directory: %s %s: remove it, or set XDG_RUNTIME_DIR (root: TMPDIR) to a directory of this user's own", dir, why)
+			}
+		}
+		if dir == filepath.Dir(dir) {
+			return nil
+		}
+	}
+}
+
+// othersWay says how another user could get in; "" = not at all.
+func othersWay(info os.FileInfo) string {
+	st, ok := info.Sys().(*syscall.Stat_t)
+	switch {
+	case ok && st.Uid != 0 && int(st.Uid) != os.Geteuid():
+		return fmt.Sprintf("belongs to user %d", st.Uid)
+	case info.Mode()&os.ModeSymlink == 0 && info.Mode().Perm()&0o002 != 0 && info.Mode()&os.ModeSticky == 0:
+		return fmt.Sprintf("has mode %04o, so that others may write there", info.Mode().Perm())
+	}
+	return ""
 }
 
 // dirID reads the directory's id, or gives it one.
@@ -63,7 +116,7 @@ func (s *slots) path(i int) string { return filepath.Join(s.dir, "slot."+strconv
 
 // tryLock locks a slot file, which it makes if create; nil if it is held.
 func tryLock(name string, create bool) (*os.File, error) {
-	flags := os.O_RDWR
+	flags := os.O_RDWR | syscall.O_NOFOLLOW // it is going to be written
 	if create {
 		flags |= os.O_CREATE
 	}

@@ -51,6 +51,11 @@ func (c *Client) ask(ctx context.Context, id string, q question) (codec.Message,
 		m, sent, err := c.links[at].ask(ctx, q)
 		if r, ok := m.(codec.Refused); ok {
 			if r.Code.Final() {
+				// It won't do to ask again, and yet an earlier try may be in. A
+				// conflict is with another job: this one isn't.
+				if t.maybe && r.Code != codec.CodeConflict {
+					return nil, t.n, t.giveUpFor(&refusal{c.cfg.Addrs[at], r})
+				}
 				return nil, t.n, &RefusedError{ID: id, Code: r.Code, Reason: r.Reason, Addr: c.cfg.Addrs[at]}
 			}
 			t.maybe = t.maybe || r.Code != codec.CodeBusy && r.Code != codec.CodeDraining &&
@@ -77,7 +82,9 @@ func (t *tries) finished(ctx context.Context, at int, err error) error {
 	var field *codec.FieldError
 	switch {
 	case errors.As(err, &refused):
-		refused.ID = t.id
+		if refused.ID = t.id; t.maybe {
+			return t.giveUpFor(errors.New(refused.Error()))
+		}
 		return refused
 	case errors.As(err, &field):
 		return invalid(t.id, err)

@@ -15,6 +15,39 @@ import (
 	"fencepost/codec"
 )
 
+// A refusal for good after an unknown outcome is no "not accepted": who hears that
+// sends the job again under another id.
+func TestRefusedAfterMaybe(t *testing.T) {
+	st := newStore()
+	st.after = func(host string) error { // the job is in, and a doesn't know
+		if host == "a" {
+			return &ingest.Refusal{Code: codec.CodeUnavailable, Reason: "the share did not answer in time"}
+		}
+		return nil
+	}
+	a := st.serve(t, "a", nil)
+	b := st.serve(t, "b", func(c *ingest.Config) {
+		c.Admit = func(_ string, job codec.Job, _ time.Time) (codec.Job, error) {
+			return job, &ingest.Refusal{Code: codec.CodeNotAllowed, Reason: "not here"}
+		}
+	})
+	c := newClient(t, nil, a.addr, b.addr)
+	var gave *client.GaveUpError
+	_, err := c.Send(context.Background(), "", job("x"))
+	if !errors.As(err, &gave) || !gave.Maybe || gave.Tries != 2 || !strings.Contains(err.Error(), "not known to be accepted") || !strings.Contains(err.Error(), "not here") {
+		t.Errorf("got %v", err)
+	}
+	var refused *client.RefusedError
+	if errors.As(err, &refused) {
+		t.Error("it counts as a refusal for good, too")
+	}
+	// Without the first it is one.
+	c = newClient(t, nil, b.addr)
+	if _, err := c.Send(context.Background(), "", job("x")); !errors.As(err, &refused) {
+		t.Errorf("got %v", err)
+	}
+}
+
 // A host that dies: its answers are lost, its jobs are not, and none is in twice.
 func TestHostKilled(t *testing.T) {
 	st := newStore()

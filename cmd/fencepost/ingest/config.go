@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -21,7 +22,7 @@ type Config struct {
 	Software string  // for WELCOME, "fencepost/VERSION"
 
 	MaxConns   int // connections at once; default 1024. Past it: GOAWAY busy
-	MaxPerAddr int // of them from one address; default no limit
+	MaxPerAddr int // of them from one address, of IPv6 from a network of 64 bits; default no limit
 	MaxStrange int // of them that haven't said who they are; default half of MaxConns. Past it: GOAWAY busy
 	Window     int // requests of a connection that wait for their answers; default 64
 	MaxJob     int // bytes, as codec.Job.Size counts; default and most codec.MaxJob
@@ -159,6 +160,16 @@ func (c *Config) welcome() codec.Welcome {
 func (c *Config) maxFrame() int { return c.MaxJob + submitOverhead }
 
 func byAddress(conn net.Conn, _ codec.Hello) (Peer, error) { return Peer{Name: Address(conn)}, nil }
+
+// network is what counts as one address: with IPv6 everybody has 2^64 of them.
+func network(address string) string {
+	a, err := netip.ParseAddr(address)
+	if err != nil || a.Unmap().Is4() {
+		return address
+	}
+	p, _ := a.WithZone("").Prefix(64) // never fails
+	return p.String()
+}
 
 // Address is a peer's address, without its port.
 func Address(conn net.Conn) string {

@@ -2,6 +2,7 @@ package ingest
 
 import (
 	"bufio"
+	"container/list"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -36,7 +37,7 @@ type conn struct {
 	s      *Server
 	nc     net.Conn
 	br     *bufio.Reader
-	addr   string // of the peer, without its port
+	addr   string // of the peer's network
 	log    zerolog.Logger
 	memory account
 
@@ -49,9 +50,12 @@ type conn struct {
 
 	mu       sync.Mutex
 	stopping bool // the read deadline stays in the past
+	sentAway bool // the same; it makes way for another
 
-	strange bool   // it hasn't said hello, or not who it is; the server's lock guards it
-	client  string // whose connection it is, once it isn't strange; the same lock
+	// The server's lock guards these.
+	place  *list.Element // among the strangers: it hasn't said hello, or not who it is
+	known  bool          // it has
+	client string        // whose connection it is then
 
 	// The rest is the reader's own, until it has said hello.
 	peer     Peer
@@ -77,7 +81,7 @@ func newConn(s *Server, nc net.Conn) *conn {
 		_ = b.SetReadBuffer(kernelRead)
 		_ = b.SetWriteBuffer(kernelWrite)
 	}
-	c.addr = Address(nc)
+	c.addr = network(Address(nc))
 	c.log = s.cfg.Log.With().Str("peer", nc.RemoteAddr().String()).Logger()
 	c.ctx, c.fail = context.WithCancelCause(s.base)
 	return c
@@ -90,6 +94,9 @@ type goAway struct {
 }
 
 func (g *goAway) Error() string { return string(g.code) + ": " + g.reason }
+
+// errMadeWay: see Server.makeWay.
+var errMadeWay = &goAway{codec.CodeBusy, "too many connections came after this one that haven't said who they are, either"}
 
 func protocolError(reason string) error { return &goAway{codec.CodeProtocol, reason} }
 
@@ -254,8 +261,8 @@ func (c *conn) awaitFrame() error {
 		if err == nil || !errors.Is(err, os.ErrDeadlineExceeded) {
 			return err
 		}
-		if c.isStopping() {
-			return &goAway{codec.CodeDraining, "this host is stopping"}
+		if why := c.whyEnded(); why != nil {
+			return why
 		}
 		if err := c.checkProven(); err != nil {
 			return err
@@ -303,9 +310,10 @@ func (c *conn) readError(err error) error {
 			code = codec.CodeTooLarge
 		}
 		return &goAway{code, string(frame.Layer) + ": " + frame.Reason}
-	case errors.Is(err, os.ErrDeadlineExceeded) && c.isStopping():
-		return &goAway{codec.CodeDraining, "this host is stopping"}
 	case errors.Is(err, os.ErrDeadlineExceeded):
+		if why := c.whyEnded(); why != nil {
+			return why
+		}
 		return &goAway{codec.CodeTimeout, "the frame didn't arrive in time"}
 	}
 	return err
@@ -316,7 +324,7 @@ func (c *conn) readError(err error) error {
 func (c *conn) setReadDeadline(t time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.stopping {
+	if c.stopping || c.sentAway {
 		t = time.Unix(1, 0)
 	}
 	_ = c.nc.SetReadDeadline(t) // fails on a closed socket, and then so does the read
@@ -330,10 +338,25 @@ func (c *conn) stopReading() {
 	c.setReadDeadline(time.Time{})
 }
 
-func (c *conn) isStopping() bool {
+// sendAway is stopReading for one that makes way. It doesn't wait.
+func (c *conn) sendAway() {
+	c.mu.Lock()
+	c.sentAway = true
+	c.mu.Unlock()
+	c.setReadDeadline(time.Time{})
+}
+
+// whyEnded says why the reader's deadline is in the past; nil if it isn't.
+func (c *conn) whyEnded() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.stopping
+	switch {
+	case c.stopping:
+		return &goAway{codec.CodeDraining, "this host is stopping"}
+	case c.sentAway:
+		return errMadeWay
+	}
+	return nil
 }
 
 // report writes the one line that a connection's end is worth.

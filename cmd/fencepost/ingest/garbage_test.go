@@ -1,13 +1,17 @@
 package ingest_test
 
 import (
+	"bytes"
 	"encoding/binary"
 	"hash/crc32"
 	"math/rand/v2"
 	"net"
 	"strings"
+	"sync"
 	"testing"
 	"time"
+
+	"github.com/rs/zerolog"
 
 	"fencepost/cmd/fencepost/ingest"
 	"fencepost/codec"
@@ -96,6 +100,48 @@ func TestGarbage(t *testing.T) {
 		}
 	})
 	stop()
+}
+
+// Garbage doesn't fill the log: who sends it often is worth some lines a second,
+// and the counters have the rest.
+func TestGarbageInTheLog(t *testing.T) {
+	var log lockedBuffer
+	s := start(t, func(c *ingest.Config) { c.Log = zerolog.New(&log) })
+	from := time.Now()
+	const n = 500
+	for range n {
+		p := s.dial(t)
+		p.write([]byte("x"))
+		p.wantAway(codec.CodeMalformed)
+		p.Close()
+	}
+	eventually(t, "all are gone", func() bool { return s.Stats().Open == 0 })
+	// On a machine that takes a second for twenty of them there is nothing to leave out.
+	lines, most := log.count(`"event":"disconnected"`), 20*int(time.Since(from).Seconds()+2)
+	if lines < 1 || lines > most {
+		t.Errorf("%d lines for %d connections in %v", lines, n, time.Since(from))
+	}
+	if got := s.Stats().GoneAway[codec.CodeMalformed]; got != n {
+		t.Errorf("%d were counted", got)
+	}
+}
+
+// lockedBuffer is what several goroutines log to.
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lockedBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedBuffer) count(text string) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return strings.Count(l.b.String(), text)
 }
 
 // A stream that ends inside a frame, at each byte, for HELLO and SUBMIT.

@@ -55,6 +55,15 @@ func TestTooManyConnections(t *testing.T) {
 	}
 }
 
+func TestNetwork(t *testing.T) {
+	for address, want := range map[string]string{"127.0.0.1": "127.0.0.1", "::ffff:10.0.0.1": "::ffff:10.0.0.1", "2001:db8:1:2:3:4:5:6": "2001:db8:1:2::/64",
+		"2001:db8:1:2::7": "2001:db8:1:2::/64", "2001:db8:1:3::7": "2001:db8:1:3::/64", "fe80::1%eth0": "fe80::/64", "pipe": "pipe"} {
+		if got := ingest.Network(address); got != want {
+			t.Errorf("%s: got %s, want %s", address, got, want)
+		}
+	}
+}
+
 func TestTooManyPending(t *testing.T) {
 	s := start(t, func(c *ingest.Config) { c.MaxPending = 3; c.MaxAccepts = 1 })
 	release := make(chan struct{})

@@ -132,11 +132,11 @@ func TestLimitsOfEach(t *testing.T) {
 	eventually(t, "a place is free", func() bool { return s.Stats().Open == 2 })
 	s.helloAs(t, "greedy")
 
+	silent := s.dial(t)
 	for range 3 {
 		s.dial(t)
 	}
-	eventually(t, "three are silent", func() bool { return s.Stats().Open == 6 })
-	if g := s.dial(t).wantAway(codec.CodeBusy); !strings.Contains(g.Reason, "haven't said hello") {
+	if g := silent.wantAway(codec.CodeBusy); !strings.Contains(g.Reason, "haven't said who they are") {
 		t.Errorf("got %+v", g)
 	}
 	greedy[1].send(submit(1, 1))
@@ -236,20 +236,51 @@ func TestUnproven(t *testing.T) {
 		t.Errorf("got %+v", r)
 	}
 	prove(s.hello(t), "other")
-	s.hello(t)
-	wrong := s.hello(t) // three with the third
-	if g := s.dial(t).wantAway(codec.CodeBusy); !strings.Contains(g.Reason, "not who they are") {
-		t.Errorf("got %+v", g)
-	}
+	wrong := s.hello(t)
 	wrong.send(submit(1, 1))
 	wrong.wantRefused(1, codec.CodeNotAllowed)
 	first.Close()
-	eventually(t, "a place is free", func() bool { return s.Stats().Open == 5 })
+	eventually(t, "a place is free", func() bool { return s.Stats().Open == 4 })
 	third.send(signed(2, "batch"))
 	if _, ok := third.want().(codec.Accepted); !ok {
 		t.Error("not accepted, though a place is free")
 	}
-	s.hello(t)
+	// The first of those who only say HELLO makes way, nobody else does.
+	for range 3 {
+		s.hello(t)
+	}
+	wrong.wantAway(codec.CodeBusy)
+	second.send(signed(2, "batch"))
+	if _, ok := second.want().(codec.Accepted); !ok {
+		t.Error("not accepted")
+	}
+}
+
+// However many strangers hold the door, who comes and says who it is gets in: the
+// one that has been a stranger for longest makes way.
+func TestCrowdedDoor(t *testing.T) {
+	for name, secured := range map[string]bool{"plain": false, "TLS": true} {
+		t.Run(name, func(t *testing.T) {
+			s := startWith(t, func(s *site, c *ingest.Config) {
+				c.MaxConns, c.MaxStrange, c.Handshake = 300, 20, time.Minute
+				if secured {
+					s.overTLS(t, c)
+				}
+			})
+			good := s.hello(t)
+			for range 100 {
+				s.raw(t)
+			}
+			late := s.hello(t)
+			for _, p := range []*peer{good, late} {
+				p.send(submit(1, 1))
+				if _, ok := p.want().(codec.Accepted); !ok {
+					t.Error("not accepted")
+				}
+			}
+			eventually(t, "those who made way are gone", func() bool { return s.Stats().Open <= 22 })
+		})
+	}
 }
 
 // A stranger that goes on asking has no more time than one that is silent; who has

@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"container/list"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/rs/zerolog"
 	"golang.org/x/sync/semaphore"
 
 	"fencepost/codec"
@@ -37,7 +39,7 @@ type Server struct {
 	conns     map[*conn]bool
 	perAddr   map[string]int
 	perClient map[string]int
-	strangers int // connections that haven't said hello, or not who they are
+	strangers list.List // connections that haven't said hello, or not who they are, by their coming
 	draining  bool
 	running   int           // goroutines
 	idle      chan struct{} // closed when running falls to 0 while draining
@@ -51,6 +53,10 @@ const maxLinger = 128
 // other is let in meanwhile.
 const maxDoorWait = 100 * time.Millisecond
 
+// maxLines is how many lines a second of each of the levels info and warn are
+// logged about peers.
+const maxLines = 20
+
 // New checks cfg and makes a server of it.
 func New(cfg Config) (*Server, error) {
 	if err := cfg.validate(); err != nil {
@@ -63,6 +69,10 @@ func New(cfg Config) (*Server, error) {
 		conns: map[*conn]bool{}, perAddr: map[string]int{}, perClient: map[string]int{},
 		idle: make(chan struct{}),
 	}
+	// What strangers can cause at will is not to fill the disk; the counters have it all.
+	s.cfg.Log = cfg.Log.Sample(&zerolog.LevelSampler{
+		InfoSampler: &zerolog.BurstSampler{Burst: maxLines, Period: time.Second},
+		WarnSampler: &zerolog.BurstSampler{Burst: maxLines, Period: time.Second}})
 	s.count.s.Refused, s.count.s.GoneAway = map[codec.Code]uint64{}, map[codec.Code]uint64{}
 	s.base, s.force = context.WithCancelCause(context.Background())
 	return s, nil
@@ -230,17 +240,26 @@ func (s *Server) register(c *conn) (codec.Code, string) {
 		return codec.CodeDraining, "this host is stopping"
 	case len(s.conns) >= s.cfg.MaxConns:
 		return codec.CodeBusy, fmt.Sprintf("%d connections are open, which is the limit", s.cfg.MaxConns)
-	case s.strangers >= s.cfg.MaxStrange:
-		return codec.CodeBusy, fmt.Sprintf("%d connections haven't said hello, or not who they are, which is the limit", s.cfg.MaxStrange)
 	case s.cfg.MaxPerAddr > 0 && s.perAddr[c.addr] >= s.cfg.MaxPerAddr:
 		return codec.CodeBusy, fmt.Sprintf("%d connections from this address are open, which is the limit", s.cfg.MaxPerAddr)
 	}
+	if s.strangers.Len() >= s.cfg.MaxStrange {
+		s.makeWay()
+	}
 	s.conns[c] = true
 	s.perAddr[c.addr]++
-	s.strangers++
-	c.strange = true
+	c.place = s.strangers.PushBack(c)
 	s.count.do(func(st *Stats) { st.Open++ })
 	return "", ""
+}
+
+// makeWay sends away who has been a stranger for longest: of those who mean it,
+// nobody is for long, and a newcomer may be one of them. mu is held.
+func (s *Server) makeWay() {
+	front := s.strangers.Front()
+	old := s.strangers.Remove(front).(*conn)
+	old.place = nil
+	old.sendAway()
 }
 
 // introduce makes c one of its client's connections, or says why not. One that is
@@ -251,15 +270,18 @@ func (s *Server) introduce(c *conn, p Peer) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !c.strange {
+	switch {
+	case c.known:
 		return nil // several requests may prove it at once
+	case c.place == nil:
+		return errMadeWay
 	}
 	if n := s.perClient[p.Name]; p.Conns > 0 && n >= p.Conns {
 		return &goAway{codec.CodeBusy, fmt.Sprintf("client %s has %d connections, which is its limit", oneLine(p.Name), n)}
 	}
 	s.perClient[p.Name]++
-	s.strangers--
-	c.strange, c.client = false, p.Name
+	s.strangers.Remove(c.place)
+	c.place, c.known, c.client = nil, true, p.Name
 	return nil
 }
 
@@ -267,7 +289,7 @@ func (s *Server) introduce(c *conn, p Peer) error {
 func (s *Server) isStrange(c *conn) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return c.strange
+	return !c.known
 }
 
 func (s *Server) unregister(c *conn) {
@@ -277,10 +299,14 @@ func (s *Server) unregister(c *conn) {
 	if s.perAddr[c.addr]--; s.perAddr[c.addr] == 0 {
 		delete(s.perAddr, c.addr)
 	}
-	if c.strange {
-		s.strangers--
-	} else if s.perClient[c.client]--; s.perClient[c.client] == 0 {
-		delete(s.perClient, c.client)
+	if c.place != nil {
+		s.strangers.Remove(c.place)
+		c.place = nil
+	}
+	if c.known {
+		if s.perClient[c.client]--; s.perClient[c.client] == 0 {
+			delete(s.perClient, c.client)
+		}
 	}
 	s.count.do(func(st *Stats) { st.Open-- })
 }

@@ -142,7 +142,15 @@ const (
 // hangUp says that nothing more comes, then reads on for a while: closing a
 // socket with unread bytes makes the kernel send a reset, which can overtake
 // the reason that the peer was about to read.
-func (c *conn) hangUp() { hangUp(c.nc, hangUpTime) }
+func (c *conn) hangUp() {
+	wait := hangUpTime
+	c.mu.Lock()
+	if c.sentAway {
+		wait = maxDoorWait // its place is another's already
+	}
+	c.mu.Unlock()
+	hangUp(c.nc, wait)
+}
 
 func hangUp(nc net.Conn, wait time.Duration) {
 	// Where the handshake failed there is no end inside TLS to be said.

@@ -1,0 +1,4 @@
+package ingest
+
+// Network is what counts as one address.
+var Network = network
