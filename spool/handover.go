@@ -25,7 +25,14 @@ const handoverMark = "foreign:"
 // a job which is handed over to a foreign program.
 func IsHandover(n Name) bool { return strings.HasPrefix(n.Cluster, handoverMark) }
 
-func (h Handover) dir() string { return path.Dir(string(h)) }
+// IsHandoverDraft says whether the name of a draft is that of a file which is to
+// be handed over: none of a stage's own drafts has such a one.
+func IsHandoverDraft(n Name) bool {
+	return n.Stage == Submit || n.Stage == Translate && n.Ext == entryExt(Translate)
+}
+
+// Dir is the directory of the files, below the spool.
+func (h Handover) Dir() string { return path.Dir(string(h)) }
 
 // file is the name that a job is handed over under.
 func (h Handover) file(n Name) string {
@@ -126,7 +133,7 @@ func (s *Sealed) HandOver() error {
 		return fmt.Errorf("hand over %s: %w", n.ID, err)
 	}
 	// The reader may take it from now on: it mustn't come back after a power cut.
-	for _, dir := range []string{to.dir(), drafts} {
+	for _, dir := range []string{to.Dir(), drafts} {
 		if err := s.in.FS.Sync(dir); err != nil && !isErr(err, syscall.ENOENT, syscall.ESTALE) {
 			return fmt.Errorf("hand over %s: %w", n.ID, err)
 		}

@@ -70,7 +70,7 @@ func (l Layout) outside() (out []outsider) {
 	}
 	for _, s := range Stages() {
 		if h, ok := l.Foreign[s]; ok {
-			out = append(out, outsider{"foreign directory", h.dir()})
+			out = append(out, outsider{"foreign directory", h.Dir()})
 		}
 	}
 	return out

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"io"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -29,6 +30,15 @@ func newConfigCmd(g *globals) *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return g.configCheck(cmd) },
 	}
+	cmd.AddCommand(&cobra.Command{
+		Use:   "example",
+		Short: "Print a file with every setting, explained, that sets none",
+		Args:  cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			_, err := io.WriteString(g.stdout, config.Example())
+			return err
+		},
+	})
 	for _, c := range []*cobra.Command{showCmd, check} {
 		g.bind(c, config.ServeKeys()...)
 		cmd.AddCommand(c)

@@ -11,14 +11,18 @@ import (
 	"time"
 )
 
-// TestSeparateUsers: ingest, translate and submit run as users of their own, of
-// one group. Jobs go through; each may carry on what another one's instance left;
-// files of a user who is none of theirs are set aside.
-func TestSeparateUsers(t *testing.T) {
-	if os.Getuid() != 0 {
-		t.Skip("needs root, to be several users")
-	}
-	const group, in, tr, su, nobody = 64100, 64101, 64102, 64103, 64199
+// Users and a group that nobody has.
+const (
+	users         = 64100
+	ingestUser    = 64101
+	translateUser = 64102
+	submitUser    = 64103
+	stranger      = 64199
+)
+
+// newUsersSite is a spool where several users can get at it.
+func newUsersSite(t *testing.T) *site {
+	t.Helper()
 	dir, err := os.MkdirTemp("", "users-") // t.TempDir's parents are root's alone
 	if err != nil {
 		t.Fatal(err)
@@ -39,29 +43,41 @@ func TestSeparateUsers(t *testing.T) {
 	t.Cleanup(s.stopAll)
 	s.env = []string{"FENCEPOST_SPOOL_USERS=64101,64102,64103"}
 	t.Setenv("FENCEPOST_SPOOL_USERS", "64101,64102,64103")
-	err = errors.Join(os.Mkdir(s.spool, 0o770), os.Chown(s.spool, in, group), os.Chmod(s.spool, 0o770|os.ModeSetgid))
+	err = errors.Join(os.Mkdir(s.spool, 0o770), os.Chown(s.spool, ingestUser, users), os.Chmod(s.spool, 0o770|os.ModeSetgid))
 	if err != nil {
 		t.Fatal(err)
 	}
+	return s
+}
+
+// TestSeparateUsers: ingest, translate and submit run as users of their own, of
+// one group. Jobs go through; each may carry on what another one's instance left;
+// files of a user who is none of theirs are set aside.
+func TestSeparateUsers(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("needs root, to be several users")
+	}
+	s := newUsersSite(t)
+	dir := s.dir
 	run := func(uid uint32, args ...string) (string, error) {
-		cmd := exec.Command(bin, args...)
+		cmd := exec.Command(s.bin, args...)
 		cmd.Dir = "/"
-		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uid, Gid: group}}
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uid, Gid: users}}
 		out, err := cmd.CombinedOutput()
 		return string(out), err
 	}
-	if out, err := run(in, "init", "--no-enroll", "--spool", s.spool); err != nil {
+	if out, err := run(ingestUser, "init", "--no-enroll", "--spool", s.spool); err != nil {
 		t.Fatalf("init: %v\n%s", err, out)
 	}
 	if err := os.WriteFile(filepath.Join(dir, "submit"), []byte("#!/bin/sh\ncat >/dev/null\necho c\n"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	for host, uid := range map[string]uint32{"a-ingest": in, "a-translate": tr, "a-submit": su} {
+	for host, uid := range map[string]uint32{"a-ingest": ingestUser, "a-translate": translateUser, "a-submit": submitUser} {
 		_, stage, _ := strings.Cut(host, "-")
-		if out, err := run(tr, "enroll", host, "--stages", stage, "--spool", s.spool); err != nil {
+		if out, err := run(translateUser, "enroll", host, "--stages", stage, "--spool", s.spool); err != nil {
 			t.Fatalf("enroll: %v\n%s", err, out)
 		}
-		s.as[host] = &syscall.Credential{Uid: uid, Gid: group}
+		s.as[host] = &syscall.Credential{Uid: uid, Gid: users}
 	}
 	start := func(host string) *proc {
 		_, stage, _ := strings.Cut(host, "-")
@@ -76,7 +92,7 @@ func TestSeparateUsers(t *testing.T) {
 
 	var stolen string
 	draft, entry := filepath.Join(s.dir, "draft"), filepath.Join(s.spool, "xml", "01902d5a-7b3c-7def-8123-456789abcdef.xml")
-	err = errors.Join(os.WriteFile(draft, []byte("<job/>"), 0o660), os.Chown(draft, nobody, group), os.Rename(draft, entry))
+	err := errors.Join(os.WriteFile(draft, []byte("<job/>"), 0o660), os.Chown(draft, stranger, users), os.Rename(draft, entry))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,6 +3,7 @@ package main_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -175,38 +176,36 @@ func TestShutOut(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("needs root, to be several users")
 	}
-	shell := guide(t)["Shut the old user out"]
 	const us, old = 64001, 64002
-	shell = strings.NewReplacer("fencepost:fencepost", fmt.Sprint(us, ":", us), "fencepost:legacy", fmt.Sprint(us, ":", old)).Replace(strings.ReplaceAll(shell, " :", ":"))
-	shell = strings.ReplaceAll(shell, fmt.Sprint(us, ":", us), fmt.Sprintf("%d:%d", us, us))
-	shell = strings.ReplaceAll(shell, fmt.Sprint(us, ":", old), fmt.Sprintf("%d:%d", us, old))
-	site, err := os.MkdirTemp("", "shut-out-") // t.TempDir's parents are root's alone
+	shell := strings.NewReplacer("fencepost:fencepost", fmt.Sprintf("%d:%d", us, us), "fencepost:legacy", fmt.Sprintf("%d:%d", us, old)).
+		Replace(guide(t)["Shut the old user out"])
+	share, err := os.MkdirTemp("", "shut-out-") // t.TempDir's parents are root's alone
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = os.RemoveAll(site) })
+	t.Cleanup(func() { _ = os.RemoveAll(share) })
 	for _, d := range []string{"xml", "json"} {
-		if err := os.Mkdir(filepath.Join(site, d), 0o755); err != nil {
+		if err := os.Mkdir(filepath.Join(share, d), 0o755); err != nil {
 			t.Fatal(err)
 		}
 	}
 	run := func(uid uint32, shell string) (string, error) {
 		cmd := exec.Command("bash", "-eu")
 		cmd.Dir = "/"
-		cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "LC_ALL=C", "site=" + site}
+		cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "LC_ALL=C", "site=" + share}
 		cmd.Stdin = strings.NewReader(shell)
 		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uid, Gid: uid}}
 		out, err := cmd.CombinedOutput()
 		return string(out), err
 	}
-	if err := exec.Command(binary(t), "init", "--no-enroll", "--spool", site, "--stage-dir", "translate=stages/xml", "--stage-dir", "submit=stages/json").Run(); err != nil {
+	if err := exec.Command(binary(t), "init", "--no-enroll", "--spool", share, "--stage-dir", "translate=stages/xml", "--stage-dir", "submit=stages/json").Run(); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Chmod(site, 0o755); err != nil {
+	if err := os.Chmod(share, 0o755); err != nil {
 		t.Fatal(err)
 	}
 	for _, dir := range []string{"xml", "json", "stages/xml", "claims"} {
-		if err := os.WriteFile(filepath.Join(site, dir, "JOB_1.xml"), []byte("ours"), 0o640); err != nil {
+		if err := os.WriteFile(filepath.Join(share, dir, "JOB_1.xml"), []byte("ours"), 0o640); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -222,9 +221,36 @@ func TestShutOut(t *testing.T) {
 			t.Errorf("%s: %v\n%s", bad, err, out)
 		}
 	}
-	if out, err := run(us, "mv $site/xml/JOB_3.xml $site/claims/ && mv $site/stages/xml/JOB_1.xml $site/json/"); err != nil {
-		t.Errorf("fencepost can't take what the old user wrote: %v\n%s", err, out)
+	takesWhatTheOldUserWrites(t, share, us, func(uid uint32, shell string) {
+		if out, err := run(uid, shell); err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+	})
+}
+
+// takesWhatTheOldUserWrites runs fencepost as a user of its own on such a share.
+func takesWhatTheOldUserWrites(t *testing.T, share string, us uint32, run func(uid uint32, shell string)) {
+	t.Helper()
+	bin := filepath.Join(share, "fencepost")
+	data, err := os.ReadFile(binary(t))
+	if err := errors.Join(err, os.WriteFile(bin, data, 0o755), os.WriteFile(share+"/submit", []byte("#!/bin/sh\ncat >/dev/null\necho c\n"), 0o755),
+		os.Remove(share+"/stages/xml/JOB_1.xml"), os.Remove(share+"/claims/JOB_1.xml"), os.Remove(share+"/xml/JOB_1.xml")); err != nil {
+		t.Fatal(err)
 	}
+	s := &site{t: t, bin: bin, dir: t.TempDir(), spool: share, own: map[string][]string{}, hosts: map[string]*proc{},
+		as: map[string]*syscall.Credential{"a": {Uid: us, Gid: us}}}
+	t.Cleanup(s.stopAll)
+	s.run(0, "layout", "--spool", share, "--inbox", "xml,settle=1s")
+	s.run(0, "enroll", "a", "--spool", share)
+	run(0, fmt.Sprintf("chown -R %d:%d $site/fencepost.toml $site/roster $site/hosts", us, us))
+	run(us+1, `rm $site/xml/JOB_3.xml; echo '{"name": "old", "command": ["/bin/true"]}' >$site/xml/JOB_4.xml`)
+	s.start("a", "--cluster-command", "submit="+share+"/submit")
+	eventually(t, 2*time.Minute, func() string {
+		if b, _ := s.audit(); b.Done != 1 {
+			return fmt.Sprintf("%+v", b)
+		}
+		return ""
+	})
 }
 
 // TestLayoutCommand: what is refused, with what message.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -122,7 +123,7 @@ func (d *daemon) reload(ctx context.Context, desk *reception, old *config.Loaded
 		in.Journal.Add(spool.Event{Event: "reloaded", Detail: "config digest " + digest})
 	}
 	d.log.Info().Str("event", "reloaded").Strs("changed", changed).Str("digest", digest).Msg("read the configuration again")
-	d.unit.say("STATUS=reloaded: " + strings.Join(changed, ", "))
+	d.unit.say("STATUS=reloaded: " + cmp.Or(strings.Join(changed, ", "), "nothing had changed"))
 	return next
 }
 

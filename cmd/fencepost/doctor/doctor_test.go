@@ -307,6 +307,10 @@ func TestMoreDirectories(t *testing.T) {
 	if r := examine(t, cfg)["FP036"]; r.Verdict != doctor.Warn || !strings.Contains(r.Evidence[0], "sealed/a/3 has 50001 names") {
 		t.Errorf("got %+v", r)
 	}
+	cfg.Spool.Layout.Foreign = map[spool.Stage]spool.Handover{spool.Submit: "legacy/out/*.json"}
+	if r := examine(t, cfg)["FP030"]; r.Verdict != doctor.Warn || !strings.Contains(r.Evidence[0], "legacy/out is missing") {
+		t.Errorf("got %+v", r)
+	}
 	cfg.Spool.Layout.Inboxes = []spool.Inbox{{Dir: "legacy/in"}}
 	if err := errors.Join(os.Mkdir(cfg.Dir+"/legacy", 0o700), os.Symlink(t.TempDir(), cfg.Dir+"/legacy/in")); err != nil {
 		t.Fatal(err)

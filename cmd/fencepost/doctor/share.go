@@ -56,6 +56,11 @@ func stageDirs(s *spool.Spool) (flat, deep []string) {
 	for _, in := range s.Layout.Inboxes { // a probe file there might be adopted
 		deep = append(deep, in.Dir)
 	}
+	for _, st := range spool.Stages() {
+		if h, foreign := s.Layout.Foreign[st]; foreign { // and here, be taken
+			deep = append(deep, h.Dir())
+		}
+	}
 	return flat, deep
 }
 

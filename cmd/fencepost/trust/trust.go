@@ -109,8 +109,9 @@ func cut(data []byte) (bare []byte, mac string) {
 
 // JobOf says whether a name is that of a job's file in the directories where such
 // files are made and read, and of which job. What waits in a stage's directory is
-// read only after it was claimed. Files that others write are none: those in an
-// inbox, and what was taken out of one until it was accepted.
+// read only after it was claimed. Files that others write or read are none: those
+// in an inbox, what was taken out of one until it was accepted, and what is handed
+// over.
 func JobOf(name string) (id string, ok bool) {
 	dir, base := vfs.Split(name)
 	top, _, _ := strings.Cut(dir, "/")
@@ -125,6 +126,9 @@ func JobOf(name string) (id string, ok bool) {
 	n, ok := parse(base)
 	if !ok || n.Stage == spool.StageAdopt {
 		return "", false
+	}
+	if top == spool.DirDrafts && spool.IsHandoverDraft(n) {
+		return "", false // for a foreign program, to whom a signature is garbage
 	}
 	return n.ID, true
 }

@@ -42,6 +42,9 @@ func TestJobOf(t *testing.T) {
 		"sealed/a/1/submit~3~" + id + "=17.json":  id,
 		"failed/submit~" + id + "+1.0.json":       id,
 		"claims/a/1/adopt~3~" + id + ".xml":       "", // a foreign file
+		"drafts/a/1/translate~3~" + id + ".xml":   "", // to be handed over
+		"drafts/a/1/submit~3~" + id + ".json":     "", // the same
+		"drafts/a/1/translate~3~" + id + ".json":  id,
 		"failed/adopt~" + id + ".xml":             "",
 		"failed/" + id + ".why.json":              "",
 		"inbox/" + id + ".xml":                    "",
@@ -82,7 +85,7 @@ func newSite(t *testing.T) *site {
 func (s *site) store(fs trust.FS, as, data string, change func(string) string) string {
 	s.t.Helper()
 	s.n++
-	draft := "drafts/a/1/translate~" + strings.Repeat("1", s.n) + "~" + id + ".xml"
+	draft := "drafts/a/1/accept~" + strings.Repeat("1", s.n) + "~" + id + ".xml"
 	claim := "claims/a/1/translate~" + strings.Repeat("1", s.n) + "~" + as + ".xml"
 	if _, err := fs.Create(draft, []byte(data)); err != nil {
 		s.t.Fatal(err)
