@@ -90,7 +90,7 @@ func someLost(all []lostDoc) string {
 func printAlarms(o *show.Out, all []alarmDoc) {
 	for _, a := range all {
 		severity := show.Bad
-		words := []string{"alarm", a.Kind, dash(a.Job), "stage " + dash(a.Stage), fmt.Sprintf("%d times, last %s", a.Count, a.Last), a.Detail}
+		words := []string{"alarm", a.Kind, dash(a.Job), "stage " + dash(a.Stage), plural(a.Count, "time") + ", last " + a.Last, a.Detail}
 		if a.Resolved {
 			severity = show.Fine
 			words = append(words, "resolved: "+strings.TrimSpace(a.Why))

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -65,11 +66,12 @@ type daemon struct {
 	door *door
 	ln   net.Listener // nil without ingest
 
-	httpLn net.Listener // nil without a status page
-	token  string       // that its viewers need; "" = none
-	events *web.Events  // nil without a status page
-	files  *web.Files   // the same
-	server atomic.Pointer[ingest.Server]
+	httpLn  net.Listener // nil without a status page
+	httpTLS *tls.Config  // nil = it speaks plain HTTP
+	token   string       // that its viewers need; "" = none
+	events  *web.Events  // nil without a status page
+	files   *web.Files   // the same
+	server  atomic.Pointer[ingest.Server]
 
 	mount   string         // where the share comes from
 	cluster submit.Cluster // nil without the submit stage
@@ -320,18 +322,18 @@ func (d *daemon) sayReady(epoch uint64, again bool) {
 		words = append(words, "http="+d.httpLn.Addr().String())
 	}
 	if again {
-		d.log.Warn().Uint64("epoch", epoch).Msg("ready again, under a new epoch")
+		d.log.Warn().Str("event", "ready").Uint64("epoch", epoch).Msg("ready again, under a new epoch")
 		return
 	}
 	fmt.Fprintln(d.g.stdout, strings.Join(words, " "))
-	d.log.Info().Uint64("epoch", epoch).Str("spool", d.cfg.Spool).Msg("ready")
+	d.log.Info().Str("event", "ready").Uint64("epoch", epoch).Str("spool", d.cfg.Spool).Msg("ready")
 }
 
 func (d *daemon) recordIntruder(sp *spool.Spool, why string) {
 	ctx, cancel := context.WithTimeout(context.Background(), d.cfg.Timeout.Duration)
 	defer cancel()
 	if err := lease.RecordIntruder(ctx, sp.Env, d.id, why); err != nil {
-		d.log.Error().Err(err).Msg("record this refusal on the spool")
+		d.log.Error().Err(err).Str("event", "refusal-not-recorded").Msg("record this refusal on the spool")
 	}
 }
 

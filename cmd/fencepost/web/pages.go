@@ -229,6 +229,26 @@ func (s *Server) jobPage(w http.ResponseWriter, r *http.Request) {
 	s.show(w, http.StatusOK, "job", p)
 }
 
+// auditPage is the last audit's balance, as an equation.
+func (s *Server) auditPage(w http.ResponseWriter, r *http.Request) {
+	p := page{Title: "Audit", Tab: "audit", Refresh: 30}
+	b := auditBody{Every: short(s.cfg.AuditEvery)}
+	a := s.audit(r)
+	if a.trouble != nil && !errors.Is(a.trouble, errSlow) {
+		b.Words = "The last audit failed: " + a.trouble.Error()
+	}
+	if a.had {
+		doc, err := as[balance](a.value)
+		if err != nil {
+			s.sorry(w, err)
+			return
+		}
+		b.Balance, b.At, b.Rows = &doc, clock(a.at), doc.rows()
+	}
+	p.Body = b
+	s.show(w, http.StatusOK, "audit", p)
+}
+
 func (s *Server) livePage(w http.ResponseWriter, _ *http.Request) {
 	s.show(w, http.StatusOK, "live", page{Title: "Live", Tab: "live", Refresh: 5, Body: s.cfg.Events.last()})
 }

@@ -2,6 +2,7 @@ package web
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"html/template"
@@ -64,6 +65,11 @@ type Config struct {
 	Files  *Files  // that measures the operations on the share; nil = nothing is measured
 	// Token is asked of every viewer, but not by /healthz and /readyz; "" = none.
 	Token string
+	// TLS makes the page speak TLS; nil = plain HTTP.
+	TLS *tls.Config
+	// Certificates lets viewers in who have shown a certificate that TLS verified;
+	// without a Token nobody else, but to /healthz and /readyz.
+	Certificates bool
 	// AnyHost answers under every name. Otherwise, and without a token, only
 	// under addresses and names of this machine: a web page elsewhere could
 	// make a browser read this one under a name of its own.
@@ -148,7 +154,9 @@ func (s *Server) routes() (*http.ServeMux, error) {
 		"/jobs/{id}":            s.jobPage,
 		"/live":                 s.livePage,
 		"/intruders":            s.intrudersPage,
+		"/audit":                s.auditPage,
 		"/events":               s.streamed(s.events),
+		"/api/v1/events":        s.streamed(s.events),
 		"/api/v1/{$}":           s.apiIndex,
 		"/api/v1/status":        s.apiPicture("status", func(p Picture) any { return p.Status }),
 		"/api/v1/hosts":         s.apiPicture("hosts", func(p Picture) any { return p.Hosts }),
@@ -173,7 +181,11 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 	hs := &http.Server{Handler: s.handler, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second,
 		WriteTimeout: 30 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: maxHeader}
 	served := make(chan error, 1)
-	go func() { served <- hs.Serve(&boundedListener{Listener: ln, slots: make(chan struct{}, maxConns)}) }()
+	bounded := net.Listener(&boundedListener{Listener: ln, slots: make(chan struct{}, maxConns)})
+	if s.cfg.TLS != nil {
+		bounded = tls.NewListener(bounded, s.cfg.TLS)
+	}
+	go func() { served <- hs.Serve(bounded) }()
 	select {
 	case err := <-served:
 		return fmt.Errorf("serve: %w", err)
