@@ -148,7 +148,7 @@ func printTrace(o *show.Out, d *traceDoc) {
 func (d *traceDoc) ending(claim traceEvent) string {
 	last := claim
 	for _, e := range d.Events {
-		if e.Token == claim.Token {
+		if e.Token == claim.Token && e.Stage == claim.Stage {
 			last = e
 		}
 	}

@@ -110,7 +110,7 @@ func TestCommandsListAndDoNotOpen(t *testing.T) {
 	if ops := opsOf(t, large, "jobs", "--state", "parked"); ops["list done"]+ops["list gate"] > 0 || ops["list parked"] != 1 {
 		t.Errorf("jobs --state parked lists %v", ops)
 	}
-	if ops := opsOf(t, large, "why", ids[10]); ops["list gate"] > 0 || ops["list done"] > 3 {
+	if ops := opsOf(t, large, "why", ids[10]); ops["list gate"] > 0 || ops["list done"] > 4 {
 		t.Errorf("why of a whole id lists %v", ops)
 	}
 	if ops := opsOf(t, large, "why", ids[10][:14]); ops["list gate"] > 2 {

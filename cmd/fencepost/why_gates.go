@@ -67,7 +67,7 @@ func (f *whyFacts) gates() []gateDoc {
 		l.pass("not set aside", "nobody holds, parked or failed it")
 		f.requests(&l)
 		f.owner(&l)
-		l.wait("worked on", "%s%s", f.eventText(spool.EvClaimed, "host "+f.at.Name.Host+" works on it"), f.since())
+		l.wait("worked on", "%s%s", f.eventText(spool.EvClaimed, "claimed by host "+f.at.Name.Host), f.since())
 	case spool.PlaceSealed:
 		l.pass("not set aside", "nobody holds, parked or failed it")
 		f.requests(&l)

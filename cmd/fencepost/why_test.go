@@ -82,7 +82,7 @@ func TestWhyGates(t *testing.T) {
 		{"it came back long ago", func(f *whyFacts) { f.at.Name.Gen = 3; f.happened(spool.EvReturned, 3, time.Hour, "") },
 			all + "back-off pass, its turn wait", true, "takes it as soon as", ""},
 		{"claimed", func(f *whyFacts) { f.hand(spool.PlaceClaimed, "a", 3, "") },
-			before + "not set aside pass, no request pass, its host pass, worked on wait", true, "host a works on it", ""},
+			before + "not set aside pass, no request pass, its host pass, worked on wait", true, "claimed by host a", ""},
 		{"claimed by an earlier instance", func(f *whyFacts) { f.hand(spool.PlaceClaimed, "a", 2, "") },
 			before + "not set aside pass, no request pass, its host wait, worked on wait", true, "epoch 3 now", ""},
 		{"claimed by the dead", func(f *whyFacts) { f.hand(spool.PlaceClaimed, "c", 9, "") },
