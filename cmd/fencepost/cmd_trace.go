@@ -20,6 +20,8 @@ const stateVanished = "vanished"
 // traceDoc is the life of a job.
 type traceDoc struct {
 	Job    string       `json:"job"`
+	Name   string       `json:"name"` // that who sent it gave it; "" if it can't be read
+	Owner  string       `json:"owner"`
 	State  string       `json:"state"`
 	Where  *jobDoc      `json:"where"` // nil if it is nowhere
 	Files  []string     `json:"files"` // all that there is of it: one, or two while it moves
@@ -111,6 +113,7 @@ func takeTrace(ctx context.Context, s *share, prefix string) (*traceDoc, error) 
 		return nil, err
 	}
 	d := &traceDoc{Job: id, State: stateVanished, Files: []string{}, Events: []traceEvent{}}
+	d.Name, d.Owner = cardOf(s, id)
 	for _, f := range found {
 		d.Files = append(d.Files, f.Path)
 	}
@@ -204,9 +207,9 @@ func (d *traceDoc) severity() show.Severity {
 func (d *traceDoc) sentence() string {
 	w := d.Where
 	if w == nil {
-		return "job " + d.Job + " passed the gate and is nowhere: fencepost audit looks again"
+		return "job " + d.Job + named(d.Name, d.Owner) + " passed the gate and is nowhere: fencepost audit looks again"
 	}
-	out := "job " + d.Job + ", stage " + w.Stage
+	out := "job " + d.Job + named(d.Name, d.Owner) + ", stage " + w.Stage
 	if w.Host != "" {
 		out += fmt.Sprintf(", host %s epoch %d", w.Host, w.Epoch)
 	}

@@ -13,12 +13,15 @@ import (
 	"github.com/spf13/cobra"
 
 	"fencepost/cmd/fencepost/show"
+	"fencepost/codec"
 	"fencepost/spool"
 )
 
 // whyDoc says what stands between a job and its next step.
 type whyDoc struct {
 	Job     string      `json:"job"`
+	Name    string      `json:"name"` // that who sent it gave it; "" if it can't be read
+	Owner   string      `json:"owner"`
 	State   string      `json:"state"`
 	Stage   string      `json:"stage"`   // "" if it is nowhere
 	Moves   bool        `json:"moves"`   // no gate stops it
@@ -92,16 +95,21 @@ func takeWhyWith(ctx context.Context, s *share, prefix string, look hostsOf) (*w
 	if err != nil {
 		return nil, err
 	}
-	d := &whyDoc{Job: id, State: stateVanished, Gates: f.gates(), Reasons: []whyReason{}}
+	d := &whyDoc{Job: id, State: stateVanished, Reasons: []whyReason{}}
+	d.Name, d.Owner = cardOf(s, id)
 	if f.at != nil {
 		d.State, d.Stage = string(f.at.Place), string(f.at.Name.Stage)
 		switch f.at.Place {
+		case spool.PlaceHeld:
+			d.readWhy(s, spool.DirHeld)
 		case spool.PlaceParked:
 			d.readWhy(s, spool.DirParked)
 		case spool.PlaceFailed:
 			d.readWhy(s, spool.DirFailed)
 		}
 	}
+	f.told = len(d.Reasons) > 0
+	d.Gates = f.gates()
 	if n := len(f.events); n > 0 {
 		last := newTraceEvent(f.events[n-1])
 		d.Last = &last
@@ -117,9 +125,7 @@ func whyFactsOf(ctx context.Context, s *share, id string, look hostsOf) (*whyFac
 		return nil, err
 	}
 	f := &whyFacts{id: id, now: s.Env.Wall(), limits: s.Limits}
-	if f.events, err = s.Trace(id); err != nil && len(f.events) == 0 {
-		f.blind = err.Error()
-	}
+	f.events, _ = s.Trace(id) // they explain; the names decide
 	if len(found) == 0 {
 		seen, _ := s.LastSeen([]string{id})
 		f.lastSeen = seen[id].Text
@@ -202,9 +208,12 @@ func (d *whyDoc) conclude() {
 	case first == nil:
 		d.Verdict = "nothing is in its way"
 	case first.Waits:
-		d.Verdict, d.Next = "it moves: "+first.Detail, first.Next
+		d.Verdict, d.Next = "it goes on by itself: "+first.Detail, first.Next
 	default:
 		d.Verdict, d.Next = "it stands at \""+first.Gate+"\": "+first.Detail, first.Next
+		if n := len(d.Reasons); n > 0 {
+			d.Verdict += ": " + d.Reasons[n-1].Reason
+		}
 	}
 }
 
@@ -221,18 +230,46 @@ func printWhy(o *show.Out, d *whyDoc) {
 	for _, r := range d.Reasons {
 		o.Cells(show.Fine, "reason", r.Time, r.Host, r.Event, r.Reason)
 	}
-	if e := d.Last; e != nil {
+	if e := d.Last; e != nil && len(d.Reasons) == 0 {
 		o.Cells(show.Fine, "last", e.Time, fmt.Sprintf("%s by host %s epoch %d", e.Event, e.Host, e.Epoch), dash(e.result()))
 	}
 	severity := show.Fine
 	if !d.Moves && d.State != string(spool.PlaceDone) {
 		severity = show.Bad
 	}
-	last := []string{"job " + d.Job, d.Verdict}
+	last := []string{"job " + d.Job + named(d.Name, d.Owner), d.Verdict}
 	if d.Next != "" {
 		last = append(last, "("+d.Next+")")
 	}
 	o.Cells(severity, d.State, last...)
+}
+
+// maxCard bounds what is read of a job to learn its name.
+const maxCard = 16 << 20
+
+// cardOf is the name and owner of a job, as the file that the gate keeps says;
+// empty if it can't be read: they are for people.
+func cardOf(s *share, id string) (name, owner string) {
+	data, _, err := s.FS.Read(spool.GatePath(id), maxCard)
+	if err != nil {
+		return "", ""
+	}
+	rec, err := codec.DecodeXML(data)
+	if err != nil {
+		return "", ""
+	}
+	return rec.Job.Name, rec.Job.Owner
+}
+
+// named says how people call a job, for the line that says where it is.
+func named(name, owner string) string {
+	switch {
+	case name == "":
+		return ""
+	case owner == "":
+		return fmt.Sprintf(" (%s)", name)
+	}
+	return fmt.Sprintf(" (%s, of %s)", name, owner)
 }
 
 // agoOf is how long ago an event was, as people say it: by two hosts' clocks.

@@ -131,8 +131,7 @@ func (s *screen) close() {
 		_ = unix.IoctlSetTermios(int(s.keys.Fd()), unix.TCSETS, s.saved)
 	}
 	if s.tty != nil {
-		_, _ = s.tty.WriteString(screenEnd)
-		_, _ = s.tty.Write(s.last)
+		_, _ = s.tty.Write(append([]byte(screenEnd), s.last...))
 	}
 }
 

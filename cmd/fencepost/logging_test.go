@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"go/ast"
 	"go/parser"
@@ -54,6 +55,20 @@ func TestLogAndJournalAgree(t *testing.T) {
 		if fmt.Sprint(got) != fmt.Sprint(want) {
 			t.Errorf("%s: the log has\n%v, the journal\n%v", name, got, want)
 		}
+	}
+}
+
+// A line never has two values for one key: which host is meant must be plain.
+func TestWarningsNameTheOtherHost(t *testing.T) {
+	var out bytes.Buffer
+	d := &daemon{log: zerolog.New(&out).With().Str("host", "a").Logger()}
+	d.id.Host = "a"
+	d.warn("epoch-over", "host", "b", "epoch", uint64(3), "why", "silent\x1b")
+	d.warn("watch-failed", "host", "a", "err", errors.New("stale"))
+	want := `{"level":"warn","host":"a","event":"epoch-over","other_host":"b","epoch":3,"why":"silent\\x1b"}` + "\n" +
+		`{"level":"warn","host":"a","event":"watch-failed","err":"stale"}` + "\n"
+	if out.String() != want {
+		t.Errorf("got\n%swant\n%s", out.String(), want)
 	}
 }
 

@@ -322,11 +322,11 @@ func (d *daemon) sayReady(epoch uint64, again bool) {
 		words = append(words, "http="+d.httpLn.Addr().String())
 	}
 	if again {
-		d.log.Warn().Str("event", "ready").Uint64("epoch", epoch).Msg("ready again, under a new epoch")
+		d.log.Warn().Str("event", "serving").Uint64("epoch", epoch).Msg("ready again, under a new epoch")
 		return
 	}
 	fmt.Fprintln(d.g.stdout, strings.Join(words, " "))
-	d.log.Info().Str("event", "ready").Uint64("epoch", epoch).Str("spool", d.cfg.Spool).Msg("ready")
+	d.log.Info().Str("event", "serving").Uint64("epoch", epoch).Str("spool", d.cfg.Spool).Msg("ready")
 }
 
 func (d *daemon) recordIntruder(sp *spool.Spool, why string) {

@@ -16,7 +16,7 @@ type whyFacts struct {
 	hosts    []hostDoc
 	asked    []string // requests that stand
 	events   []spool.Event
-	blind    string // why there are no events
+	told     bool   // its reasons are shown beside the gates
 	exit     string // of a job that waits for submit
 	limits   spool.Limits
 	now      time.Time
@@ -174,14 +174,14 @@ func (f *whyFacts) backoff(l *gateList) {
 		l.pass("back-off", "%s", text)
 		return
 	}
-	text += fmt.Sprintf("; it was %s by %s/%d %s", e.Event, e.Host, e.Epoch, agoOf(f.now, e.Time))
+	before := fmt.Sprintf("%s by %s/%d %s", e.Event, e.Host, e.Epoch, agoOf(f.now, e.Time))
 	if words := newTraceEvent(e).words(); words != "" {
-		text += ": " + words
+		before += ", because: " + words
 	}
 	if f.now.Sub(e.Time) < back {
-		l.wait("back-off", "%s", text)
+		l.wait("back-off", "%s; %s", before, text)
 	} else {
-		l.pass("back-off", "%s", text)
+		l.pass("back-off", "%s; %s", before, text)
 	}
 }
 
@@ -263,7 +263,7 @@ func (f *whyFacts) eventText(kind, otherwise string) string {
 // by says who set it aside, and why.
 func (f *whyFacts) by(kinds ...string) string {
 	e, ok := f.last(kinds...)
-	if !ok {
+	if !ok || f.told {
 		return ""
 	}
 	out := fmt.Sprintf("; %s by host %s at %s", e.Event, e.Host, e.Time.UTC().Format(time.RFC3339))

@@ -167,6 +167,8 @@ type jobs struct {
 
 type trace struct {
 	Job    string       `json:"job"`
+	Name   string       `json:"name"`
+	Owner  string       `json:"owner"`
 	State  string       `json:"state"`
 	Where  *job         `json:"where"`
 	Files  []string     `json:"files"`
