@@ -102,10 +102,14 @@ func (f *whyFacts) waiting(l *gateList) {
 		l.stop("exit gate", "fencepost trace "+f.id, "another file of this id was handed over: this one is a copy, and will be parked")
 	}
 	takers := f.takers(l, string(n.Stage))
-	f.backoff(l)
-	if takers != "" {
-		l.wait("its turn", "%s takes it as soon as it has a free hand", takers)
+	cause := f.backoff(l)
+	if takers == "" {
+		return
 	}
+	if cause != "" {
+		cause = fmt.Sprintf("; it came back %s, the last time because: %s", plural(n.Gen, "time"), cause)
+	}
+	l.wait("its turn", "%s takes it as soon as it has a free hand%s", takers, cause)
 }
 
 // takers are the gates that hosts are: each asks those that passed the one
@@ -162,27 +166,29 @@ func plurally(verb string, n int) string {
 }
 
 // backoff is the pause after a way back. Each host counts it by its own clock,
-// from when it first saw the entry; here it is told by the journal's.
-func (f *whyFacts) backoff(l *gateList) {
+// from when it first saw the entry; here it is told by the journal's. It returns
+// why the job came back, if that is known.
+func (f *whyFacts) backoff(l *gateList) (cause string) {
 	back := spool.Backoff(f.at.Name.Gen)
 	if back == 0 {
-		return
+		return ""
 	}
 	text := fmt.Sprintf("try %d: taken %s after a host first sees it", f.at.Name.Gen+1, back.Round(time.Second))
 	e, ok := f.last(spool.EvReturned, spool.EvReclaimed, spool.EvRetried, spool.EvUnheld, spool.EvUnparked, spool.EvRecovered)
 	if !ok {
 		l.pass("back-off", "%s", text)
-		return
+		return ""
 	}
 	before := fmt.Sprintf("%s by %s/%d %s", e.Event, e.Host, e.Epoch, agoOf(f.now, e.Time))
-	if words := newTraceEvent(e).words(); words != "" {
-		before += ", because: " + words
+	if cause = newTraceEvent(e).words(); cause != "" {
+		before += ", because: " + cause
 	}
 	if f.now.Sub(e.Time) < back {
 		l.wait("back-off", "%s; %s", before, text)
 	} else {
 		l.pass("back-off", "%s; %s", before, text)
 	}
+	return cause
 }
 
 // owner is whether the host that has the job still is the instance that took it.

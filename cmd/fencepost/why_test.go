@@ -44,7 +44,7 @@ func (f *whyFacts) happened(event string, gen int, ago time.Duration, detail str
 
 // Each gate is stopped once, in its order, with nothing else changed: the gates
 // after it are still shown, and the sentence names the first.
-func TestWhyGates(t *testing.T) {
+func TestWhyGates(t *testing.T) { //nolint:funlen // a table
 	const (
 		before = "accepted pass, on disk pass, "
 		job    = before + "not set aside pass, no request pass, tries left pass, exit gate pass, "
@@ -79,8 +79,8 @@ func TestWhyGates(t *testing.T) {
 			f.happened(spool.EvReturned, 3, time.Second, "unavailable: slurm is down")
 		},
 			all + "back-off wait, its turn wait", true, "unavailable: slurm is down", ""},
-		{"it came back long ago", func(f *whyFacts) { f.at.Name.Gen = 3; f.happened(spool.EvReturned, 3, time.Hour, "") },
-			all + "back-off pass, its turn wait", true, "takes it as soon as", ""},
+		{"it came back long ago", func(f *whyFacts) { f.at.Name.Gen = 3; f.happened(spool.EvReturned, 3, time.Hour, "slurm is down") },
+			all + "back-off pass, its turn wait", true, "takes it as soon as it has a free hand; it came back 3 times, the last time because: slurm is down", ""},
 		{"claimed", func(f *whyFacts) { f.hand(spool.PlaceClaimed, "a", 3, "") },
 			before + "not set aside pass, no request pass, its host pass, worked on wait", true, "claimed by host a", ""},
 		{"claimed by an earlier instance", func(f *whyFacts) { f.hand(spool.PlaceClaimed, "a", 2, "") },
