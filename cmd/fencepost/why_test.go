@@ -44,7 +44,9 @@ func (f *whyFacts) happened(event string, gen int, ago time.Duration, detail str
 
 // Each gate is stopped once, in its order, with nothing else changed: the gates
 // after it are still shown, and the sentence names the first.
-func TestWhyGates(t *testing.T) { //nolint:funlen // a table
+//
+//nolint:funlen // a table
+func TestWhyGates(t *testing.T) {
 	const (
 		before = "accepted pass, on disk pass, "
 		job    = before + "not set aside pass, no request pass, tries left pass, exit gate pass, "

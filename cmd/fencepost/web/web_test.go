@@ -102,7 +102,9 @@ func (s *source) Job(_ context.Context, prefix string) (web.JobDocs, error) {
 		return web.JobDocs{}, fmt.Errorf("%w 0: several", spool.ErrAmbiguous)
 	}
 	return web.JobDocs{Trace: traceDoc(), Why: doc{"state": "parked", "gates": []doc{{"gate": "accepted", "pass": true, "detail": "it passed the gate"},
+		{"gate": "its host", "waits": true, "detail": "another host takes it back"},
 		{"gate": "not parked", "pass": false, "detail": "its outcome is unclear: a person decides"}},
+		"verdict": "it stands at \"not parked\"" + evil, "next": "fencepost unpark",
 		"reasons": []doc{{"time": "2026-01-02T03:09:05Z", "host": "bravo", "event": "parked", "reason": "the answer was lost " + evil, "token": "alpha/3/15"}}}}, s.wait()
 }
 
@@ -169,7 +171,8 @@ func pages() map[string][]string {
 		"/hosts/carol":          {"Host carol", "unfit", "3d1219c7"},
 		"/jobs":                 {jobID, "parked"},
 		"/jobs?state=parked":    {jobID},
-		"/jobs/" + jobID:        {"Who had it, and for how long", "the answer was lost", `id="e8"`, "11.0 s"},
+		"/jobs/" + jobID:        {"Who had it, and for how long", "the answer was lost", `id="e8"`, "11.0 s", `<li class="wait">`, "it stands at", "fencepost unpark"},
+		"/audit":                {"The balance is wrong", "accepted, at the gate", jobID, "1014"},
 		"/intruders":            {"old-submit-2", "canary", jobID},
 		"/live":                 {"What <b>alpha</b> does"},
 		"/api/v1/":              {"fencepost.api/v1"},
