@@ -47,6 +47,10 @@ func takenCanaries(all []alarmDoc) []alarmDoc {
 	return out
 }
 
+// whoMounts is how a program that nobody knows is found: fencepost sees only what
+// it takes.
+const whoMounts = "on the file server, ss -tn sport = :2049 shows who has the share mounted"
+
 // lostDoc is a job that passed the gate and is nowhere now.
 type lostDoc struct {
 	Job    string `json:"job"`
@@ -94,6 +98,9 @@ func printAlarms(o *show.Out, all []alarmDoc) {
 		if a.Resolved {
 			severity = show.Fine
 			words = append(words, "resolved: "+strings.TrimSpace(a.Why))
+		}
+		if !a.Resolved && a.Kind == spool.AlarmCanary {
+			words = append(words, "("+whoMounts+")")
 		}
 		o.Cells(severity, words[0], words[1:]...)
 	}

@@ -64,6 +64,7 @@ func newHostsCmd(g *globals) *cobra.Command {
 				printHosts(o, doc.Hosts)
 				o.Gap()
 				printSick(o, doc.Hosts)
+				printUnknown(o, doc.unknown)
 				printAlarms(o, doc.Alarms)
 			})
 		},
@@ -76,6 +77,8 @@ func newHostsCmd(g *globals) *cobra.Command {
 type hostsDoc struct {
 	Hosts  []hostDoc  `json:"hosts"`
 	Alarms []alarmDoc `json:"alarms"`
+
+	unknown []intruderDoc
 }
 
 func takeHosts(ctx context.Context, s *share) (d hostsDoc, err error) {
@@ -86,6 +89,10 @@ func takeHosts(ctx context.Context, s *share) (d hostsDoc, err error) {
 	if d.Hosts, err = lookAtHosts(ctx, s, claims); err != nil {
 		return d, err
 	}
+	if d.unknown, err = takeIntruders(s); err != nil {
+		return d, err
+	}
+	d.unknown = unresolved(d.unknown)
 	d.Alarms, err = takeAlarms(s)
 	d.Alarms = slices.DeleteFunc(d.Alarms, func(a alarmDoc) bool { return a.Resolved })
 	return d, err

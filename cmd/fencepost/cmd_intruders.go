@@ -76,9 +76,7 @@ func newIntrudersCmd(g *globals) *cobra.Command {
 					t.Row(in.Host, in.Machine, dash(in.Address), itoa(in.Count), in.First, in.Last, yes(in.Resolved), in.Reason)
 				}
 				t.End()
-				for _, in := range unresolved(doc.Intruders) {
-					o.Cells(show.Bad, "who", in.who(), "("+in.next()+")")
-				}
+				printUnknown(o, unresolved(doc.Intruders))
 				for _, f := range doc.Foreign {
 					o.Cells(show.Fine, "foreign file", f)
 				}
@@ -119,6 +117,13 @@ func takeIntruders(s *share) ([]intruderDoc, error) {
 		out = append(out, d)
 	}
 	return out, nil
+}
+
+// printUnknown names the machines that nobody enrolled, with where they are.
+func printUnknown(o *show.Out, all []intruderDoc) {
+	for _, in := range all {
+		o.Cells(show.Bad, "unknown", in.who(), "refused "+plural(in.Count, "time")+", last at "+in.Last, "("+in.next()+")")
+	}
 }
 
 // who says in a sentence where that machine is found.

@@ -206,15 +206,11 @@ func (d *statusDoc) judge() {
 		add(exitUnsafe, "duplicated", "fencepost audit", "%d in two places: %s", d.Duplicated, some(d.doubled))
 	}
 	for _, in := range unresolved(d.intruders) {
-		from := ""
-		if in.Address != "" {
-			from = ", address " + in.Address
-		}
-		add(exitUnsafe, "intruder", "fencepost intruders", "host %s, machine %s%s, was refused %s, last at %s: %s",
-			in.Host, in.Machine, from, plural(in.Count, "time"), in.Last, in.Reason)
+		add(exitUnsafe, "intruder", "fencepost intruders", "unknown %s; refused %s, last at %s: %s",
+			in.who(), plural(in.Count, "time"), in.Last, in.Reason)
 	}
 	for _, a := range takenCanaries(d.Alarms) {
-		add(exitUnsafe, "canary", "fencepost intruders", "a foreign program takes files of stage %s: %s, last at %s: %s",
+		add(exitUnsafe, "canary", whoMounts, "a foreign program takes files of stage %s: %s, last at %s: %s",
 			a.Stage, plural(a.Count, "time"), a.Last, a.Detail)
 	}
 	for _, h := range d.Hosts {
