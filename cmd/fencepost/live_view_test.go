@@ -2,6 +2,7 @@ package main_test
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
@@ -95,7 +96,9 @@ func TestLiveViewsOnATerminal(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			cmd := exec.Command(s.bin, append(c.args, "--interval", "1h", "--spool", s.spool)...)
+			ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+			defer cancel()
+			cmd := exec.CommandContext(ctx, s.bin, append(c.args, "--interval", "1h", "--spool", s.spool)...)
 			cmd.Stdin, cmd.Stdout, cmd.Stderr = p.slave, p.slave, p.slave
 			cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
 			if err := cmd.Start(); err != nil {

@@ -399,6 +399,19 @@ func TestStreamAndLimits(t *testing.T) {
 	}
 }
 
+// Claims that were taken back from others are counted from the journal's events.
+func TestReclaimedClaims(t *testing.T) {
+	events := web.NewEvents()
+	ts := start(t, newSource(), func(c *web.Config) { c.Events = events })
+	for range 3 {
+		events.Add(spool.Event{Event: "reclaimed", Job: jobID, Stage: spool.Submit})
+	}
+	if _, body, _ := get(t, ts.URL+"/metrics"); !strings.Contains(body, `fencepost_claims_total{result="reclaimed",stage="submit"} 3`) ||
+		!strings.Contains(body, `fencepost_claims_total{result="reclaimed",stage="translate"} 0`) {
+		t.Errorf("got %s", body)
+	}
+}
+
 func TestHealth(t *testing.T) {
 	for _, c := range []struct {
 		name           string
