@@ -8,7 +8,8 @@
 //     [Source] has no method that acts.
 //   - All viewers and scrapers share one look at the spool, at most one a
 //     second, and none while nobody asks. A look that took long is followed by
-//     a pause ten times as long.
+//     a pause ten times as long. Who asks for the same list, or the same job,
+//     shares the answer, too.
 //   - A share that doesn't answer costs a bounded number of goroutines, and no
 //     page hangs on it: pages say since when, and show what was seen last.
 //   - Memory and connections are bounded whatever the viewers do.

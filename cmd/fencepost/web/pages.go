@@ -2,7 +2,6 @@ package web
 
 import (
 	"bytes"
-	"context"
 	"crypto/sha256"
 	"embed"
 	"encoding/base64"
@@ -157,12 +156,11 @@ func (s *Server) hostPage(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Server) jobs(r *http.Request, q JobsQuery) (any, error) {
-	return ask(r.Context(), s, func(ctx context.Context) (any, error) { return s.cfg.Source.Jobs(ctx, q) })
+	return s.lists.get(r.Context(), q)
 }
 
 func (s *Server) job(r *http.Request) (JobDocs, error) {
-	id := strings.ToLower(strings.TrimSpace(r.PathValue("id")))
-	return ask(r.Context(), s, func(ctx context.Context) (JobDocs, error) { return s.cfg.Source.Job(ctx, id) })
+	return s.traces.get(r.Context(), strings.ToLower(strings.TrimSpace(r.PathValue("id"))))
 }
 
 // jobsPage is a list, or the search: the one job that a prefix names is shown.

@@ -87,7 +87,9 @@ type Server struct {
 	cfg      Config
 	pictures *lookout[*view]
 	audits   *lookout[any]
-	asked    chan struct{} // slots of reads for one viewer
+	lists    *shelf[JobsQuery, any]
+	traces   *shelf[string, JobDocs]
+	asked    chan struct{} // slots of reads for lists and jobs
 	busy     chan struct{} // slots of viewers
 	streams  chan struct{}
 	pages    *template.Template
@@ -101,7 +103,8 @@ type Server struct {
 // Bounds that no setting changes.
 const (
 	maxConns  = 256
-	maxAsked  = 4 // reads of the share under way for single viewers
+	maxAsked  = 4  // reads of the share under way for lists and jobs
+	maxKept   = 32 // lists, and jobs, that viewers share
 	maxHeader = 16 << 10
 )
 
@@ -126,6 +129,12 @@ func New(cfg Config) (*Server, error) {
 		streams: make(chan struct{}, max(1, cfg.Viewers/2)), stop: make(chan struct{})}
 	s.pictures = &lookout[*view]{every: time.Second, part: 10, limit: cfg.Limit, look: s.look}
 	s.audits = &lookout[any]{every: cfg.AuditEvery, part: 20, limit: 10 * time.Minute, look: cfg.Source.Audit}
+	s.lists = &shelf[JobsQuery, any]{most: maxKept, every: time.Second, limit: cfg.Limit, look: func(ctx context.Context, q JobsQuery) (any, error) {
+		return ask(ctx, s, func(ctx context.Context) (any, error) { return cfg.Source.Jobs(ctx, q) })
+	}}
+	s.traces = &shelf[string, JobDocs]{most: maxKept, every: time.Second, limit: cfg.Limit, look: func(ctx context.Context, id string) (JobDocs, error) {
+		return ask(ctx, s, func(ctx context.Context) (JobDocs, error) { return cfg.Source.Job(ctx, id) })
+	}}
 	var err error
 	if s.pages, s.csp, err = parsePages(); err != nil {
 		return nil, fmt.Errorf("parse pages: %w", err)

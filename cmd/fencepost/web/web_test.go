@@ -28,6 +28,7 @@ const (
 // source is a spool with one of everything, whose texts are hostile.
 type source struct {
 	looks atomic.Int32
+	reads atomic.Int32                  // of lists and jobs
 	hang  atomic.Pointer[chan struct{}] // looks wait for it
 	fail  atomic.Pointer[error]
 	self  web.Self
@@ -87,6 +88,7 @@ func (s *source) Audit(context.Context) (any, error) {
 }
 
 func (s *source) Jobs(_ context.Context, q web.JobsQuery) (any, error) {
+	s.reads.Add(1)
 	one := doc{"job": jobID, "state": "parked", "stage": "submit", "host": "alpha", "epoch": 3, "generation": 2, "cluster_id": "4711" + evil, "time": "2026-01-02T03:04:05Z"}
 	if !strings.HasPrefix(jobID, q.Prefix) {
 		return doc{"jobs": []doc{}, "total": 0}, s.wait()
@@ -95,6 +97,7 @@ func (s *source) Jobs(_ context.Context, q web.JobsQuery) (any, error) {
 }
 
 func (s *source) Job(_ context.Context, prefix string) (web.JobDocs, error) {
+	s.reads.Add(1)
 	switch prefix {
 	case "none":
 		return web.JobDocs{}, fmt.Errorf("%w: none", spool.ErrNotFound)
@@ -368,6 +371,38 @@ func TestOneLookForAll(t *testing.T) {
 	time.Sleep(50 * time.Millisecond)
 	if got := s.looks.Load(); got != 1 {
 		t.Errorf("nobody asks: got %d looks, want 1", got)
+	}
+}
+
+// Viewers of one list, or of one job, share the answer; other questions have
+// answers of their own, and are forgotten in time.
+func TestOneAnswerForTheSameQuestion(t *testing.T) {
+	s := newSource()
+	hold := make(chan struct{})
+	s.hang.Store(&hold)
+	ts := start(t, s, func(c *web.Config) { c.Limit = 30 * time.Second })
+	var wg sync.WaitGroup
+	for _, path := range []string{"/jobs?state=parked", "/api/v1/jobs?state=parked", "/jobs/" + jobID, "/api/v1/jobs/" + jobID, "/api/v1/jobs/" + jobID + "/why"} {
+		for range 8 {
+			wg.Go(func() {
+				if code, body, _ := get(t, ts.URL+path); code != http.StatusOK {
+					t.Errorf("%s: got %d %s", path, code, body)
+				}
+			})
+		}
+	}
+	for end := time.Now().Add(time.Minute); s.reads.Load() < 2 && time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+	}
+	s.hang.Store(nil)
+	close(hold)
+	wg.Wait()
+	// All came while one read was under way, or within the second after it: but
+	// on a busy machine some may have come later.
+	if got := s.reads.Load(); got < 2 || got > 10 {
+		t.Errorf("40 requests for a list and a job: got %d reads, want 2", got)
+	}
+	if kept, last := web.Shelved(100, 32); kept != 32 || !last {
+		t.Errorf("of 100 answers %d are kept (the last: %t), want the last 32", kept, last)
 	}
 }
 
