@@ -105,7 +105,7 @@ func openScreen(g *globals, f liveFlags) *screen {
 	if !ok || f.lines || g.json || !term.IsTerminal(int(out.Fd())) {
 		return s
 	}
-	s.tty = out
+	s.tty, g.live = out, true
 	_, _ = out.WriteString(screenBegin)
 	in, ok := g.stdin.(*os.File)
 	if !ok || !term.IsTerminal(int(in.Fd())) {
