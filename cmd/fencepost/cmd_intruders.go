@@ -128,17 +128,17 @@ func printUnknown(o *show.Out, all []intruderDoc) {
 
 // who says in a sentence where that machine is found.
 func (in intruderDoc) who() string {
-	out := fmt.Sprintf("machine %s calls itself %s", in.Machine, in.Host)
+	out := fmt.Sprintf("host %s is unknown: machine %s", in.Host, in.Machine)
 	if in.KnownAs != "" {
-		out += "; it is enrolled as " + in.KnownAs
+		out += ", which is enrolled as " + in.KnownAs
 	}
 	if in.Hostname != "" && in.Hostname != in.Host {
-		out += "; its hostname is " + in.Hostname
+		out += ", hostname " + in.Hostname
 	}
 	if in.Address != "" {
-		out += "; address " + in.Address
+		out += ", address " + in.Address
 	}
-	out += fmt.Sprintf("; process %d", in.PID)
+	out += fmt.Sprintf(", process %d", in.PID)
 	if in.User != "" {
 		out += " of user " + in.User
 	}

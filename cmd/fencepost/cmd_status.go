@@ -206,7 +206,7 @@ func (d *statusDoc) judge() {
 		add(exitUnsafe, "duplicated", "fencepost audit", "%d in two places: %s", d.Duplicated, some(d.doubled))
 	}
 	for _, in := range unresolved(d.intruders) {
-		add(exitUnsafe, "intruder", "fencepost intruders", "unknown %s; refused %s, last at %s: %s",
+		add(exitUnsafe, "intruder", "fencepost intruders", "%s; refused %s, last at %s: %s",
 			in.who(), plural(in.Count, "time"), in.Last, in.Reason)
 	}
 	for _, a := range takenCanaries(d.Alarms) {

@@ -81,7 +81,7 @@ func TestOnCall(t *testing.T) {
 	says("whether anything is lost", []string{`(?m)^UNSAFE\t`, `(?m)^unsafe\t1 accepted and nowhere: ` + ids["taken"],
 		`(?m)^balance\t4 jobs accepted: 1 nowhere, 0 in two places`, `(?m)^balance\t3 jobs accepted in the last 24 hours: .*0 lost$`}, "status")
 	for _, command := range []string{"status", "hosts"} {
-		says("who is that unknown machine", []string{`machine 77aa12 calls itself old-submit-2; .*process [0-9]+ of user \S+, program /`}, command)
+		says("who is that unknown machine", []string{`host old-submit-2 is unknown: machine 77aa12, .*process [0-9]+ of user \S+, program /`}, command)
 	}
 	says("what happened", []string{`(?m)\tvanished\t` + ids["taken"], `(?m)\trejected\t` + ids["bad-queue"]}, "events")
 }
