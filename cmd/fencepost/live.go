@@ -68,9 +68,12 @@ func live[T any](g *globals, cmd *cobra.Command, f liveFlags, schema string, loo
 			return last, false, err
 		}
 		last = doc
-		if f.lines || g.json {
+		switch {
+		case f.lines:
 			err = show.JSONLines(g.stdout, schema, func(yield func(T) bool) { yield(doc) })
-		} else {
+		case g.json:
+			err = show.JSON(g.stdout, schema, doc)
+		default:
 			err = s.draw(func(o *show.Out) { frame(o, doc, n == 1) })
 		}
 		if err != nil || n == f.count {
