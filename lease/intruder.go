@@ -21,6 +21,10 @@ type Intruder struct {
 	BootID    string    `json:"boot_id"`
 	PID       int       `json:"pid"`
 	Version   string    `json:"version"`
+	Hostname  string    `json:"hostname,omitempty"` // the machine's own name for itself
+	Addresses string    `json:"addresses,omitempty"`
+	User      string    `json:"user,omitempty"`
+	Program   string    `json:"program,omitempty"`
 	Reason    string    `json:"reason"`
 	First     time.Time `json:"first"` // by its own clock
 	Last      time.Time `json:"last"`
@@ -47,6 +51,7 @@ func RecordIntruder(ctx context.Context, e env.Env, id Identity, reason string) 
 		}
 		in.Host, in.MachineID, in.BootID, in.PID = id.Host, id.MachineID, id.BootID, id.PID
 		in.Version, in.Reason, in.Last = id.Version, reason, now
+		in.Hostname, in.Addresses, in.User, in.Program = id.From.Hostname, id.From.Addresses, id.From.User, id.From.Program
 		in.Count++
 		// A replacing rename: the last writer wins, and a count may be lost.
 		draft := path.Join(spool.DirIntruders, draftPrefix+f.nonce())

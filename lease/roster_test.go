@@ -162,6 +162,7 @@ func TestStaleRoster(t *testing.T) {
 func TestHole_27_IntrudersCounted(t *testing.T) {
 	x := newFixture(t, 0, "a")
 	p := x.proc("zombie")
+	p.id.From = lease.Whereabouts{Hostname: "node3", Addresses: "192.0.2.3", User: "ops", Program: "/opt/old"}
 	for range 3 {
 		_, err := x.acquire(p)
 		var refused *lease.RefusedError
@@ -174,7 +175,8 @@ func TestHole_27_IntrudersCounted(t *testing.T) {
 	}
 	got, err := lease.Intruders(x.admin.FS())
 	if err != nil || len(got) != 1 || got[0].Count != 3 || got[0].Host != "zombie" || got[0].MachineID != "machine-zombie" ||
-		got[0].Reason != "the host is not on the roster" {
+		got[0].Reason != "the host is not on the roster" || got[0].Hostname != "node3" || got[0].Addresses != "192.0.2.3" ||
+		got[0].User != "ops" || got[0].Program != "/opt/old" {
 		t.Errorf("got %+v, %v", got, err)
 	}
 	files, _ := x.admin.FS().List(spool.DirIntruders)

@@ -48,12 +48,30 @@ type scan struct {
 	foreign func(file string)
 }
 
-// Scan lists every job once or more often, in the order of the flow. On a live
-// spool it is a hint: jobs move meanwhile.
-func (s *Spool) Scan(visit func(Found)) error {
+// Scan lists every job once or more often, in the order of the flow; only those
+// in some places, if there are any. On a live spool it is a hint: jobs move
+// meanwhile.
+func (s *Spool) Scan(visit func(Found), places ...Place) (err error) {
 	sc := &scan{s: s, visit: visit}
-	return errors.Join(sc.drafts(), sc.entries(Translate), sc.owned(DirClaims), sc.owned(DirSealed), sc.entries(Submit),
-		sc.aside(DirHeld, PlaceHeld), sc.aside(DirParked, PlaceParked), sc.aside(DirFailed, PlaceFailed), sc.done(nil))
+	for _, part := range []struct {
+		place Place
+		list  func() error
+	}{
+		{PlaceAccepting, sc.drafts},
+		{PlaceWaiting, func() error { return sc.entries(Translate) }},
+		{PlaceClaimed, func() error { return sc.owned(DirClaims) }},
+		{PlaceSealed, func() error { return sc.owned(DirSealed) }},
+		{PlaceWaiting, func() error { return sc.entries(Submit) }},
+		{PlaceHeld, func() error { return sc.aside(DirHeld, PlaceHeld) }},
+		{PlaceParked, func() error { return sc.aside(DirParked, PlaceParked) }},
+		{PlaceFailed, func() error { return sc.aside(DirFailed, PlaceFailed) }},
+		{PlaceDone, func() error { return sc.done(nil) }},
+	} {
+		if len(places) == 0 || slices.Contains(places, part.place) {
+			err = errors.Join(err, part.list())
+		}
+	}
+	return err
 }
 
 func (sc *scan) list(dir string) ([]string, error) {
@@ -222,7 +240,11 @@ func (sc *scan) done(want func(bucket string) bool) error {
 }
 
 // Accepted lists the ids that passed the gate.
-func (s *Spool) Accepted(visit func(id string)) error {
+func (s *Spool) Accepted(visit func(id string)) error { return s.AcceptedLike("", visit) }
+
+// AcceptedLike lists those that begin with prefix, and no bucket that can't hold
+// one.
+func (s *Spool) AcceptedLike(prefix string, visit func(id string)) error {
 	sc := &scan{s: s}
 	// Made by init, never removed: without it this is not the spool.
 	buckets, err := s.FS.List(DirGate)
@@ -230,15 +252,27 @@ func (s *Spool) Accepted(visit func(id string)) error {
 		return fmt.Errorf("list: %w", err)
 	}
 	for _, b := range buckets {
+		if !mayHold(b, prefix) {
+			continue
+		}
 		names, lerr := sc.listBelow(path.Join(DirGate, b))
 		err = errors.Join(err, lerr)
 		for _, name := range names {
-			if ValidID(name) && Bucket(name) == b {
+			if strings.HasPrefix(name, prefix) && ValidID(name) && Bucket(name) == b {
 				visit(name)
 			}
 		}
 	}
 	return err
+}
+
+// mayHold says whether a bucket can hold ids that begin with prefix.
+func mayHold(bucket, prefix string) bool {
+	if strings.HasPrefix(bucket, "r") {
+		return len(prefix) < 15 || prefix[14] != '7'
+	}
+	n := min(len(bucket), len(prefix))
+	return bucket[:n] == prefix[:n]
 }
 
 // resolveShown is how many candidates an ambiguous prefix is answered with.
@@ -248,12 +282,10 @@ const resolveShown = 8
 func (s *Spool) Resolve(prefix string) (string, error) {
 	prefix = strings.ToLower(prefix)
 	hits := make([]string, 0, 64*resolveShown) // of a million, the first few are kept
-	err := s.Accepted(func(id string) {
-		if strings.HasPrefix(id, prefix) {
-			if hits = append(hits, id); len(hits) == cap(hits) {
-				slices.Sort(hits)
-				hits = hits[:resolveShown]
-			}
+	err := s.AcceptedLike(prefix, func(id string) {
+		if hits = append(hits, id); len(hits) == cap(hits) {
+			slices.Sort(hits)
+			hits = hits[:resolveShown]
 		}
 	})
 	slices.Sort(hits)

@@ -47,6 +47,10 @@ func takenCanaries(all []alarmDoc) []alarmDoc {
 	return out
 }
 
+// whoMounts is how a program that nobody knows is found: fencepost sees only what
+// it takes.
+const whoMounts = "on the file server, ss -tn sport = :2049 shows who has the share mounted"
+
 // lostDoc is a job that passed the gate and is nowhere now.
 type lostDoc struct {
 	Job    string `json:"job"`
@@ -90,10 +94,13 @@ func someLost(all []lostDoc) string {
 func printAlarms(o *show.Out, all []alarmDoc) {
 	for _, a := range all {
 		severity := show.Bad
-		words := []string{"alarm", a.Kind, dash(a.Job), "stage " + dash(a.Stage), fmt.Sprintf("%d times, last %s", a.Count, a.Last), a.Detail}
+		words := []string{"alarm", a.Kind, dash(a.Job), "stage " + dash(a.Stage), plural(a.Count, "time") + ", last " + a.Last, a.Detail}
 		if a.Resolved {
 			severity = show.Fine
 			words = append(words, "resolved: "+strings.TrimSpace(a.Why))
+		}
+		if !a.Resolved && a.Kind == spool.AlarmCanary {
+			words = append(words, "("+whoMounts+")")
 		}
 		o.Cells(severity, words[0], words[1:]...)
 	}

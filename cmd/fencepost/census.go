@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"time"
 
@@ -15,7 +16,10 @@ type census struct {
 	waiting  map[spool.Stage]int
 	places   map[spool.Place]int
 	claims   map[string]int // by host: claims and sealed files
+	ended    map[string]int // by host: final records
+	hand     []spool.Found  // claims and sealed files, handMost at most
 	depths   []depthOf      // of what is on its way
+	day      dayDoc         // of the ids that are younger than a day
 	vanished []string       // settled by an audit if there was a suspect
 	doubled  []string
 }
@@ -27,6 +31,55 @@ type depthOf struct {
 	place  spool.Place
 	jobs   int
 	oldest string
+	ages   [ageCount]int // by class, see ageClasses; the last = unknown
+}
+
+// day is what status looks back.
+const day = 24 * time.Hour
+
+// handMost bounds what is kept of the jobs in hand: more is a crowd.
+const handMost = 1000
+
+// dayDoc is what became of the jobs of the last 24 hours, by the times in their ids.
+type dayDoc struct {
+	Accepted int `json:"accepted"`
+	Done     int `json:"done"`
+	Failed   int `json:"failed"`
+	Parked   int `json:"parked"`
+	Held     int `json:"held"`
+	OnTheWay int `json:"on_the_way"`
+	Vanished int `json:"vanished"`
+}
+
+// count counts one job; place is "" for one that is nowhere.
+func (d *dayDoc) count(place spool.Place) {
+	d.Accepted++
+	switch place {
+	case spool.PlaceDone, spool.PlaceHandedOver:
+		d.Done++
+	case spool.PlaceFailed:
+		d.Failed++
+	case spool.PlaceParked:
+		d.Parked++
+	case spool.PlaceHeld:
+		d.Held++
+	case "":
+		d.Vanished++
+	default:
+		d.OnTheWay++
+	}
+}
+
+// settle counts as vanished what an audit says; the other suspects had only moved.
+func (d *dayDoc) settle(vanished []string, now time.Time) {
+	today, n := idAt(now.Add(-day)), 0
+	for _, id := range vanished {
+		if id[14] == '7' && id >= today {
+			n++
+		}
+	}
+	d.OnTheWay += d.Vanished - n
+	d.Vanished = n
 }
 
 // spot is where a job was seen: small, since there may be a million.
@@ -52,28 +105,44 @@ func takeCensus(ctx context.Context, s *share, apart time.Duration) (*census, er
 		_, found := slices.BinarySearch(again, id)
 		return found
 	})
-	if !still {
-		return c, nil
+	if still {
+		b, err := s.Audit(ctx, apart)
+		if err != nil {
+			return nil, err
+		}
+		c.vanished, c.doubled = b.Vanished, b.Duplicated
 	}
-	b, err := s.Audit(ctx, apart)
-	if err != nil {
-		return nil, err
-	}
-	c.vanished, c.doubled = b.Vanished, b.Duplicated
+	c.day.settle(c.vanished, s.Env.Wall())
 	return c, nil
 }
 
+// countOnce looks once; the suspects it returns are sorted.
 func countOnce(s *share) (*census, []string, error) {
-	c := &census{waiting: map[spool.Stage]int{}, places: map[spool.Place]int{}, claims: map[string]int{}}
+	c := &census{waiting: map[spool.Stage]int{}, places: map[spool.Place]int{}, claims: map[string]int{}, ended: map[string]int{}}
+	jobs, err := c.list(s)
+	if err != nil {
+		return nil, nil, err
+	}
+	return c, c.sum(jobs, s.Env.Wall()), nil
+}
+
+// list notes where each job is.
+func (c *census) list(s *share) (map[string]spot, error) {
 	places, stages := spool.Places(), spool.Stages()
 	jobs := map[string]spot{}
 	if err := s.Accepted(func(id string) { jobs[id] = spot{} }); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	c.accepted = len(jobs)
-	err := s.Scan(func(f spool.Found) {
-		if f.Place == spool.PlaceClaimed || f.Place == spool.PlaceSealed {
+	return jobs, s.Scan(func(f spool.Found) {
+		switch f.Place {
+		case spool.PlaceClaimed, spool.PlaceSealed:
 			c.claims[f.Name.Host]++
+			if len(c.hand) < handMost {
+				c.hand = append(c.hand, f)
+			}
+		case spool.PlaceDone, spool.PlaceHandedOver:
+			c.ended[f.Name.Host]++
 		}
 		now := spot{place: uint8(slices.Index(places, f.Place) + 1), stage: uint8(slices.Index(stages, f.Name.Stage) + 1)}
 		was, accepted := jobs[f.Name.ID]
@@ -91,24 +160,33 @@ func countOnce(s *share) (*census, []string, error) {
 		now.twice = was.twice || was.place > 0 && !sealed
 		jobs[f.Name.ID] = now
 	})
-	if err != nil {
-		return nil, nil, err
-	}
-	var suspects []string
+}
+
+// sum counts the jobs of a list, and returns those that are nowhere or twice.
+func (c *census) sum(jobs map[string]spot, now time.Time) (suspects []string) {
+	places, stages := spool.Places(), spool.Stages()
+	today := idAt(now.Add(-day))
 	depths := map[spot]depthOf{}
 	for id, at := range jobs {
 		if at.place == 0 || at.twice {
 			suspects = append(suspects, id)
 		}
-		if at.place == 0 {
+		place := spool.Place("")
+		if at.place > 0 {
+			place = places[at.place-1]
+		}
+		if id[14] == '7' && id >= today {
+			c.day.count(place)
+		}
+		if place == "" {
 			continue
 		}
-		place := places[at.place-1]
 		c.places[place]++
 		if place != spool.PlaceDone && place != spool.PlaceHandedOver {
 			at.twice = false
 			d := depths[at]
 			d.jobs++
+			d.ages[ageClass(id, now)]++
 			if id[14] == '7' && (d.oldest == "" || id < d.oldest) {
 				d.oldest = id
 			}
@@ -126,5 +204,11 @@ func countOnce(s *share) (*census, []string, error) {
 		}
 		c.depths = append(c.depths, d)
 	}
-	return c, suspects, nil
+	return suspects
+}
+
+// idAt is the least UUIDv7 of a moment.
+func idAt(t time.Time) string {
+	hex := fmt.Sprintf("%012x", max(t.UnixMilli(), 0))
+	return hex[:8] + "-" + hex[8:] + "-7"
 }

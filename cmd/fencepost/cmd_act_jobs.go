@@ -23,19 +23,20 @@ type actFlags struct {
 // jobAct is something that a person does to a job.
 type jobAct struct {
 	name, short, long string
-	force             bool // whether there is something to force
+	force             bool          // whether there is something to force
+	on                []spool.Place // of the jobs that it is for: for completion
 	do                func(ctx context.Context, op *spool.Operator, id string) (spool.Acted, error)
 }
 
 func newHoldCmd(g *globals) *cobra.Command {
-	return g.newJobActCmd(jobAct{name: "hold", short: "Set a waiting job aside until it is released",
+	return g.newJobActCmd(jobAct{name: "hold", on: []spool.Place{spool.PlaceWaiting, spool.PlaceClaimed, spool.PlaceSealed}, short: "Set a waiting job aside until it is released",
 		long: "hold sets a waiting job aside. For one that a host is working on it leaves a request, which is\n" +
 			"honoured before the job is sealed and before it is released at the cluster, and says who has it.",
 		do: func(ctx context.Context, op *spool.Operator, id string) (spool.Acted, error) { return op.Hold(ctx, id) }})
 }
 
 func newReleaseCmd(g *globals) *cobra.Command {
-	return g.newJobActCmd(jobAct{name: "release", short: "Put a held job back into its stage", force: true,
+	return g.newJobActCmd(jobAct{name: "release", on: []spool.Place{spool.PlaceHeld, spool.PlaceClaimed, spool.PlaceSealed}, short: "Put a held job back into its stage", force: true,
 		long: "release puts a held job back into its stage, or withdraws a hold that wasn't honoured yet. A job\n" +
 			"whose name bears a cluster's id was submitted, held, before: it needs --force and --reason.",
 		do: func(ctx context.Context, op *spool.Operator, id string) (spool.Acted, error) {
@@ -44,7 +45,7 @@ func newReleaseCmd(g *globals) *cobra.Command {
 }
 
 func newRetryCmd(g *globals) *cobra.Command {
-	return g.newJobActCmd(jobAct{name: "retry", short: "Put a failed job back into its stage, its faults forgotten", force: true,
+	return g.newJobActCmd(jobAct{name: "retry", on: []spool.Place{spool.PlaceFailed}, short: "Put a failed job back into its stage, its faults forgotten", force: true,
 		long: "retry puts a failed job back into its stage, with a new generation and no faults. A job whose\n" +
 			"name bears a cluster's id may have run there: it needs --force and --reason.",
 		do: func(ctx context.Context, op *spool.Operator, id string) (spool.Acted, error) {
@@ -53,7 +54,7 @@ func newRetryCmd(g *globals) *cobra.Command {
 }
 
 func newCancelCmd(g *globals) *cobra.Command {
-	return g.newJobActCmd(jobAct{name: "cancel", short: "Set a job aside for good, unless the cluster has it",
+	return g.newJobActCmd(jobAct{name: "cancel", on: []spool.Place{spool.PlaceWaiting, spool.PlaceClaimed, spool.PlaceSealed, spool.PlaceHeld, spool.PlaceParked}, short: "Set a job aside for good, unless the cluster has it",
 		long: "cancel sets a waiting, held or parked job aside, as failed. For one that a host is working on it\n" +
 			"leaves a request. What is done is the cluster's: cancel it there.",
 		do: func(ctx context.Context, op *spool.Operator, id string) (spool.Acted, error) {
@@ -65,7 +66,7 @@ func newUnparkCmd(g *globals) *cobra.Command {
 	var submitted, copyToken string
 	var again bool
 	var run func(*cobra.Command, []string) error
-	cmd := g.newJobActCmd(jobAct{name: "unpark", short: "Decide about a parked job: the cluster has it, or submit it again", force: true,
+	cmd := g.newJobActCmd(jobAct{name: "unpark", on: []spool.Place{spool.PlaceParked}, short: "Decide about a parked job: the cluster has it, or submit it again", force: true,
 		long: "unpark ends what no program may decide.\n\n" +
 			"With --submitted, the cluster has the job under that id: it is done.\n" +
 			"With --again it is submitted once more. That needs proof that it can't run twice: the process that\n" +
@@ -103,7 +104,7 @@ func (g *globals) newJobActCmd(a jobAct) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: a.name + " JOB", Short: a.short, Long: a.long,
 		Args:              cobra.ExactArgs(1),
-		ValidArgsFunction: g.completeJobs,
+		ValidArgsFunction: g.completeJobs(a.on...),
 		RunE:              func(cmd *cobra.Command, args []string) error { return g.jobAct(cmd, a, f, args[0]) },
 	}
 	cmd.Flags().StringVar(&f.reason, "reason", "", "`TEXT` that others will read")

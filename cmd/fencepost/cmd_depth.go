@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"strings"
@@ -13,12 +14,31 @@ import (
 )
 
 // ageClasses are the columns of depth.
-var ageClasses = []struct {
+var ageClasses = [...]struct {
 	name string
 	most time.Duration // 0 = any
 }{{"1m", time.Minute}, {"10m", 10 * time.Minute}, {"1h", time.Hour}, {"1d", 24 * time.Hour}, {"older", 0}}
 
-const ageUnknown = "unknown" // the id holds no time
+const (
+	ageUnknown = "unknown" // the id holds no time
+	ageCount   = len(ageClasses) + 1
+)
+
+// ageClass is the class of a job's age by its id: an index of ageClasses, or the
+// one behind the last.
+func ageClass(id string, now time.Time) int {
+	at, ok := idTime(id)
+	if !ok {
+		return ageCount - 1
+	}
+	age := now.Sub(at)
+	for i, c := range ageClasses {
+		if c.most == 0 || age <= c.most {
+			return i
+		}
+	}
+	return ageCount - 1
+}
 
 // depthDoc is a place and how long its jobs have been on the way.
 type depthDoc struct {
@@ -35,10 +55,18 @@ func newDepthCmd(g *globals) *cobra.Command {
 		Use:   "depth",
 		Short: "Show how many jobs are at each stage, by age",
 		Long: "depth counts the jobs that are on their way, by stage and by age. The age is that of the job's\n" +
-			"id, by the clock of who made it and that of this machine.",
-		Args: cobra.NoArgs,
+			"id, by the clock of who made it and that of this machine. Of a stage that works, the numbers\n" +
+			"stand on the left; what stands on the right has waited for long: fencepost why JOB says for what.",
+		Example: "  fencepost depth\n  fencepost jobs --stage submit --state waiting --older 1h",
+		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			rows, err := onSpool(g, cmd, func(_ context.Context, s *share) ([]depthDoc, error) { return takeDepth(s) })
+			rows, err := onSpool(g, cmd, func(_ context.Context, s *share) ([]depthDoc, error) {
+				c, _, err := countOnce(s)
+				if err != nil {
+					return nil, err
+				}
+				return depthDocs(c.depths, s.Env.Wall()), nil
+			})
 			if err != nil {
 				return err
 			}
@@ -47,58 +75,34 @@ func newDepthCmd(g *globals) *cobra.Command {
 	}
 }
 
-func takeDepth(s *share) ([]depthDoc, error) {
-	jobs, err := listJobs(s, jobsFilter{})
-	if err != nil {
-		return nil, err
-	}
-	now, rows := s.Env.Wall(), map[string]*depthDoc{}
-	for _, stage := range stageWords() {
-		rows[stage+" "+string(spool.PlaceWaiting)] = newDepth(stage, string(spool.PlaceWaiting))
-	}
-	for _, j := range jobs {
-		if j.State == string(spool.PlaceDone) || j.State == string(spool.PlaceHandedOver) {
-			continue
+// depthDocs are the places of a census in the order of the flow; stages at which
+// nothing waits are there, too.
+func depthDocs(depths []depthOf, now time.Time) []depthDoc {
+	out := []depthDoc{}
+	for _, stage := range spool.Stages() {
+		idle := func(d depthOf) bool { return d.stage == stage && d.place == spool.PlaceWaiting }
+		if !slices.ContainsFunc(depths, idle) {
+			out = append(out, newDepthDoc(depthOf{stage: stage, place: spool.PlaceWaiting}, now))
 		}
-		key := j.Stage + " " + j.State
-		if rows[key] == nil {
-			rows[key] = newDepth(j.Stage, j.State)
-		}
-		rows[key].add(j, now)
 	}
-	var out []depthDoc
-	for _, r := range rows {
-		out = append(out, *r)
+	for _, d := range depths {
+		out = append(out, newDepthDoc(d, now))
 	}
-	slices.SortFunc(out, func(a, b depthDoc) int { return depthOrder(a) - depthOrder(b) })
-	return out, nil
+	slices.SortFunc(out, func(a, b depthDoc) int { return cmp.Compare(depthOrder(a), depthOrder(b)) })
+	return out
 }
 
-func newDepth(stage, state string) *depthDoc {
-	d := &depthDoc{Stage: stage, State: state, Ages: map[string]int{ageUnknown: 0}}
-	for _, c := range ageClasses {
-		d.Ages[c.name] = 0
+func newDepthDoc(d depthOf, now time.Time) depthDoc {
+	doc := depthDoc{Stage: string(d.stage), State: string(d.place), Count: d.jobs, Job: d.oldest,
+		Ages: map[string]int{ageUnknown: d.ages[ageCount-1]}}
+	for i, c := range ageClasses {
+		doc.Ages[c.name] = d.ages[i]
 	}
-	return d
-}
-
-func (d *depthDoc) add(j jobDoc, now time.Time) {
-	d.Count++
-	at, ok := idTime(j.Job)
-	if !ok {
-		d.Ages[ageUnknown]++
-		return
+	if at, ok := idTime(d.oldest); ok {
+		secs := seconds(max(now.Sub(at), 0))
+		doc.Oldest = &secs
 	}
-	age := max(now.Sub(at), 0)
-	if secs := seconds(age); d.Oldest == nil || secs > *d.Oldest {
-		d.Oldest, d.Job = &secs, j.Job
-	}
-	for _, c := range ageClasses {
-		if c.most == 0 || age <= c.most {
-			d.Ages[c.name]++
-			return
-		}
-	}
+	return doc
 }
 
 // depthOrder is the order of the flow.

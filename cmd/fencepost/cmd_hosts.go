@@ -30,6 +30,7 @@ type hostDoc struct {
 	Age       *float64 `json:"heartbeat_age_seconds"`
 	Estimated bool     `json:"heartbeat_age_estimated"`
 	Claims    int      `json:"claims"` // on disk: claims and sealed files
+	Hand      int      `json:"busy"`   // claims that it works on, as its heartbeat says
 	Version   string   `json:"version"`
 	Config    string   `json:"config_digest"`
 	Machine   string   `json:"machine_id"`
@@ -40,36 +41,93 @@ type hostDoc struct {
 }
 
 func newHostsCmd(g *globals) *cobra.Command {
-	return &cobra.Command{
+	lines := false
+	cmd := &cobra.Command{
 		Use:   "hosts",
 		Short: "Show every host: alive or not, fit or not, which epoch, which version",
-		Args:  cobra.NoArgs,
+		Long: "hosts reads each host's heartbeat until it has changed, for two heartbeats at most. Below the table\n" +
+			"stand the hosts that need a person, each with what to do first.\n\n" +
+			"live: its heartbeat changes. unfit: live, but takes no work of a stage, and says why. silent: its\n" +
+			"heartbeat doesn't change. fenced: by a person, or by a host that saw it silent. stopped: it said\n" +
+			"goodbye, or never started.",
+		Example: "  fencepost hosts\n  fencepost hosts --jsonl | grep '\"state\":\"unfit\"'",
+		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			type both struct {
-				Hosts  []hostDoc  `json:"hosts"`
-				Alarms []alarmDoc `json:"alarms"`
-			}
-			doc, err := onSpool(g, cmd, func(ctx context.Context, s *share) (d both, err error) {
-				claims, err := claimsByHost(s)
-				if err != nil {
-					return d, err
-				}
-				if d.Hosts, err = lookAtHosts(ctx, s, claims); err != nil {
-					return d, err
-				}
-				d.Alarms, err = takeAlarms(s)
-				d.Alarms = slices.DeleteFunc(d.Alarms, func(a alarmDoc) bool { return a.Resolved })
-				return d, err
-			})
+			doc, err := onSpool(g, cmd, takeHosts)
 			if err != nil {
 				return err
 			}
+			if lines {
+				return show.JSONLines(g.stdout, "host", slices.Values(doc.Hosts))
+			}
 			return g.print("hosts", doc, func(o *show.Out) {
 				printHosts(o, doc.Hosts)
+				o.Gap()
+				printSick(o, doc.Hosts)
+				printUnknown(o, doc.unknown)
 				printAlarms(o, doc.Alarms)
 			})
 		},
 	}
+	cmd.Flags().BoolVar(&lines, "jsonl", false, "print one JSON document a line and host")
+	return cmd
+}
+
+// hostsDoc is all hosts, and the alarms that stand.
+type hostsDoc struct {
+	Hosts  []hostDoc  `json:"hosts"`
+	Alarms []alarmDoc `json:"alarms"`
+
+	unknown []intruderDoc
+}
+
+func takeHosts(ctx context.Context, s *share) (d hostsDoc, err error) {
+	claims, err := claimsByHost(s)
+	if err != nil {
+		return d, err
+	}
+	if d.Hosts, err = lookAtHosts(ctx, s, claims); err != nil {
+		return d, err
+	}
+	if d.unknown, err = takeIntruders(s); err != nil {
+		return d, err
+	}
+	d.unknown = unresolved(d.unknown)
+	d.Alarms, err = takeAlarms(s)
+	d.Alarms = slices.DeleteFunc(d.Alarms, func(a alarmDoc) bool { return a.Resolved })
+	return d, err
+}
+
+// printSick names the hosts that need a person, or says that none does.
+func printSick(o *show.Out, hosts []hostDoc) {
+	sick, live := 0, 0
+	for _, h := range hosts {
+		if h.alive() {
+			live++
+		}
+		if h.severity() == show.Fine {
+			continue
+		}
+		sick++
+		o.Cells(h.severity(), "sick", "host "+h.Host+" is "+h.State+": "+orNone(h.Reason), "("+h.next()+")")
+	}
+	if sick == 0 {
+		o.Cells(show.Fine, "well", fmt.Sprintf("%s, %d live, none needs a person", plural(len(hosts), "host"), live))
+	}
+}
+
+// next is what to do first about a host that needs a person.
+func (h hostDoc) next() string {
+	switch lease.State(h.State) {
+	case lease.Fenced:
+		if h.ByPerson {
+			return "fencepost resume " + h.Host + " ends it"
+		}
+		return "look at its log, and start it again"
+	case lease.Unfit:
+		return "repair that on " + h.Host + ": it takes part again by itself"
+	}
+	return "is machine " + h.Host + " up, and does it reach the share? then start it again"
 }
 
 // claimsByHost counts what each host holds, by listings alone.
@@ -165,7 +223,7 @@ func newHostDoc(st lease.HostState) hostDoc {
 	r := st.Record
 	d := hostDoc{Host: st.Host, Enrolled: st.Enrolled, State: string(st.State), Reason: st.Reason, Draining: st.Draining,
 		Epoch: r.Epoch, Stages: []string{}, Unfit: []string{}, Version: r.Version, Config: r.ConfigDigest,
-		Machine: r.MachineID, PID: r.PID, Since: stamp(r.Since), Listen: r.Listen, HTTP: r.HTTP}
+		Machine: r.MachineID, PID: r.PID, Since: stamp(r.Since), Listen: r.Listen, HTTP: r.HTTP, Hand: r.Claims}
 	if st.Seen {
 		age := seconds(st.Age)
 		d.Age, d.Estimated = &age, !st.Measured
@@ -187,21 +245,6 @@ func newHostDoc(st lease.HostState) hostDoc {
 func printHosts(o *show.Out, hosts []hostDoc) {
 	t := o.Table("HOST", "STATE", "EPOCH", "STAGES", "HEARTBEAT", "CLAIMS", "VERSION", "CONFIG", "REASON")
 	for _, h := range hosts {
-		state, severity := h.State, show.Fine
-		switch lease.State(h.State) {
-		case lease.Silent, lease.Unfit:
-			severity = show.Bad
-		case lease.Fenced:
-			if severity = show.Bad; h.ByPerson {
-				severity = show.Warn
-			}
-		}
-		if h.Draining {
-			state += ",draining"
-		}
-		if !h.Enrolled {
-			state += ",not-enrolled"
-		}
 		var stages []string
 		for _, s := range h.Stages {
 			if contains(h.Unfit, s) {
@@ -213,10 +256,46 @@ func printHosts(o *show.Out, hosts []hostDoc) {
 		if h.Epoch > 0 {
 			epoch = fmt.Sprint(h.Epoch)
 		}
-		t.MarkedRow(severity, h.Host, state, epoch, dash(strings.Join(stages, ",")), age(h), itoa(h.Claims),
+		t.MarkedRow(h.severity(), h.Host, h.words(), epoch, dash(strings.Join(stages, ",")), age(h), itoa(h.Claims),
 			dash(h.Version), dash(h.Config), dash(h.Reason))
 	}
 	t.End()
+}
+
+// alive: its heartbeat changes.
+func (h hostDoc) alive() bool {
+	return h.State == string(lease.Live) || h.State == string(lease.Unfit)
+}
+
+// takes says whether a host takes work of a stage now.
+func (h hostDoc) takes(stage string) bool {
+	return h.alive() && !h.Draining && contains(h.Stages, stage) && !contains(h.Unfit, stage)
+}
+
+// severity says whether a host needs a person.
+func (h hostDoc) severity() show.Severity {
+	switch lease.State(h.State) {
+	case lease.Silent, lease.Unfit:
+		return show.Bad
+	case lease.Fenced:
+		if h.ByPerson {
+			return show.Warn // somebody knows
+		}
+		return show.Bad
+	}
+	return show.Fine
+}
+
+// words are its state, and what else keeps it from work.
+func (h hostDoc) words() string {
+	state := h.State
+	if h.Draining {
+		state += ",draining"
+	}
+	if !h.Enrolled {
+		state += ",not-enrolled"
+	}
+	return state
 }
 
 // age is a heartbeat's age for people: about, if it rests on two clocks.

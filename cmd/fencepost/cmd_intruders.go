@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"path"
 	"slices"
 	"strings"
@@ -20,6 +21,11 @@ type intruderDoc struct {
 	Boot     string `json:"boot_id"`
 	PID      int    `json:"pid"`
 	Version  string `json:"version"`
+	Hostname string `json:"hostname"` // the machine's own; "" = not told
+	Address  string `json:"addresses"`
+	User     string `json:"user"`
+	Program  string `json:"program"`
+	KnownAs  string `json:"known_as"` // the host that this machine is enrolled as, under another name
 	Reason   string `json:"reason"`
 	First    string `json:"first"` // by its own clock
 	Last     string `json:"last"`
@@ -38,7 +44,8 @@ func newIntrudersCmd(g *globals) *cobra.Command {
 			"It also lists the alarms that the hosts raised: jobs that vanished or are there twice, until they\n" +
 			"are right again, and canaries that a foreign program took, until they have stood untouched for an\n" +
 			"hour or a person says with --acknowledge that he knows.",
-		Args: cobra.NoArgs,
+		Example: "  fencepost intruders\n  fencepost intruders --acknowledge --reason \"the old crontab, removed\"",
+		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			type both struct {
 				Intruders []intruderDoc `json:"intruders"`
@@ -64,11 +71,12 @@ func newIntrudersCmd(g *globals) *cobra.Command {
 				return err
 			}
 			return g.print("intruders", doc, func(o *show.Out) {
-				t := o.Table("HOST", "MACHINE", "TIMES", "FIRST", "LAST", "RESOLVED", "REASON")
+				t := o.Table("HOST", "MACHINE", "ADDRESS", "TIMES", "FIRST", "LAST", "RESOLVED", "REASON")
 				for _, in := range doc.Intruders {
-					t.Row(in.Host, in.Machine, itoa(in.Count), in.First, in.Last, yes(in.Resolved), in.Reason)
+					t.Row(in.Host, in.Machine, dash(in.Address), itoa(in.Count), in.First, in.Last, yes(in.Resolved), in.Reason)
 				}
 				t.End()
+				printUnknown(o, unresolved(doc.Intruders))
 				for _, f := range doc.Foreign {
 					o.Cells(show.Fine, "foreign file", f)
 				}
@@ -98,10 +106,51 @@ func takeIntruders(s *share) ([]intruderDoc, error) {
 		resolved := slices.ContainsFunc(members, func(m lease.Member) bool {
 			return m.Host == in.Host && (m.Pinned == in.MachineID || m.Pinned == "")
 		})
-		out = append(out, intruderDoc{Host: in.Host, Machine: in.MachineID, Boot: in.BootID, PID: in.PID, Version: in.Version,
-			Reason: in.Reason, First: stamp(in.First), Last: stamp(in.Last), Count: in.Count, Resolved: resolved})
+		d := intruderDoc{Host: in.Host, Machine: in.MachineID, Boot: in.BootID, PID: in.PID, Version: in.Version,
+			Hostname: in.Hostname, Address: in.Addresses, User: in.User, Program: in.Program,
+			Reason: in.Reason, First: stamp(in.First), Last: stamp(in.Last), Count: in.Count, Resolved: resolved}
+		for _, m := range members {
+			if m.Host != in.Host && m.Pinned == in.MachineID && in.MachineID != "" {
+				d.KnownAs = m.Host
+			}
+		}
+		out = append(out, d)
 	}
 	return out, nil
+}
+
+// printUnknown names the machines that nobody enrolled, with where they are.
+func printUnknown(o *show.Out, all []intruderDoc) {
+	for _, in := range all {
+		o.Cells(show.Bad, "unknown", in.who(), "refused "+plural(in.Count, "time")+", last at "+in.Last, "("+in.next()+")")
+	}
+}
+
+// who says in a sentence where that machine is found.
+func (in intruderDoc) who() string {
+	out := fmt.Sprintf("host %s is unknown: machine %s", in.Host, in.Machine)
+	if in.KnownAs != "" {
+		out += ", which is enrolled as " + in.KnownAs
+	}
+	if in.Hostname != "" && in.Hostname != in.Host {
+		out += ", hostname " + in.Hostname
+	}
+	if in.Address != "" {
+		out += ", address " + in.Address
+	}
+	out += fmt.Sprintf(", process %d", in.PID)
+	if in.User != "" {
+		out += " of user " + in.User
+	}
+	if in.Program != "" {
+		out += ", program " + in.Program
+	}
+	return out + ", version " + or(in.Version, "unknown")
+}
+
+// next is what to do about it.
+func (in intruderDoc) next() string {
+	return fmt.Sprintf("stop it there, or fencepost enroll %s --machine-id %s if it belongs here", in.Host, in.Machine)
 }
 
 func unresolved(all []intruderDoc) []intruderDoc {

@@ -30,8 +30,14 @@ type jobDoc struct {
 	Time    string `json:"time"` // in the id, by the clock of who made it; "" if the id has none
 }
 
+// jobsFilter says which jobs are wanted.
 type jobsFilter struct {
 	stage, state string
+	host         string // whose claims, or who did them
+	cluster      string
+	prefix       string // of the id
+	older, newer time.Duration
+	faults       int // at least
 	limit        int
 	lines        bool
 }
@@ -39,17 +45,34 @@ type jobsFilter struct {
 func newJobsCmd(g *globals) *cobra.Command {
 	var f jobsFilter
 	cmd := &cobra.Command{
-		Use:   "jobs",
+		Use:   "jobs [PREFIX]",
 		Short: "List jobs and where they are",
-		Args:  cobra.NoArgs,
-		RunE:  func(cmd *cobra.Command, _ []string) error { return g.jobs(cmd, f) },
+		Long: "jobs lists each job once, at its furthest place, the oldest ids first: all of them, those whose id\n" +
+			"begins with PREFIX, and those that every filter lets pass. Ages are those of the ids, by the clock\n" +
+			"of who made them; ids without a time have none, and no filter by age lets them pass.",
+		Example: "  fencepost jobs --state parked\n  fencepost jobs --stage submit --state waiting --older 1h\n" +
+			"  fencepost jobs --host alpha --state claimed\n  fencepost jobs --cluster-id 4711",
+		Args:              cobra.MaximumNArgs(1),
+		ValidArgsFunction: g.completeJobs(),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				f.prefix = strings.ToLower(args[0])
+			}
+			return g.jobs(cmd, f)
+		},
 	}
 	cmd.Flags().StringVar(&f.stage, "stage", "", "only jobs at `STAGE`: translate or submit")
 	cmd.Flags().StringVar(&f.state, "state", "", "only jobs in `STATE`: "+strings.Join(placeWords(), ", "))
+	cmd.Flags().StringVar(&f.host, "host", "", "only jobs that `HOST` has in hand, or finished")
+	cmd.Flags().StringVar(&f.cluster, "cluster-id", "", "only the jobs with this `ID` at the cluster")
+	cmd.Flags().DurationVar(&f.older, "older", 0, "only jobs that are older than `DURATION`")
+	cmd.Flags().DurationVar(&f.newer, "newer", 0, "only jobs that are younger than `DURATION`")
+	cmd.Flags().IntVar(&f.faults, "faults", 0, "only jobs with `N` faults or more")
 	cmd.Flags().IntVar(&f.limit, "limit", 0, "at most `N` jobs, the oldest ids first (default all)")
 	cmd.Flags().BoolVar(&f.lines, "jsonl", false, "print one JSON document a line and job")
-	_ = cmd.RegisterFlagCompletionFunc("stage", oneOf(stageWords()...))
+	_ = cmd.RegisterFlagCompletionFunc("stage", g.completeStages)
 	_ = cmd.RegisterFlagCompletionFunc("state", oneOf(placeWords()...))
+	_ = cmd.RegisterFlagCompletionFunc("host", g.completeHostFlag)
 	return cmd
 }
 
@@ -62,8 +85,15 @@ func (f jobsFilter) check(cmd *cobra.Command) error {
 			return usagef(cmd, "--%s %q is not one of %s%s", c.flag, c.got, strings.Join(c.want, ", "), maybe(config.Nearest(c.got, c.want)))
 		}
 	}
-	if f.limit < 0 {
+	switch {
+	case f.limit < 0:
 		return usagef(cmd, "--limit %d is negative", f.limit)
+	case f.faults < 0:
+		return usagef(cmd, "--faults %d is negative", f.faults)
+	case f.older < 0 || f.newer < 0:
+		return usagef(cmd, "an age is not negative")
+	case f.newer > 0 && f.older >= f.newer:
+		return usagef(cmd, "no job is older than %s and younger than %s", f.older, f.newer)
 	}
 	return nil
 }
@@ -97,18 +127,44 @@ func (g *globals) jobs(cmd *cobra.Command, f jobsFilter) error {
 	})
 }
 
+// places are those that have to be listed to know the jobs that are wanted. What
+// was set aside, or is done, stands in no other place; the others move meanwhile.
+func (f jobsFilter) places() []spool.Place {
+	switch p := spool.Place(f.state); p {
+	case spool.PlaceHeld, spool.PlaceParked, spool.PlaceFailed, spool.PlaceDone:
+		return []spool.Place{p}
+	}
+	return nil
+}
+
+// wants says whether a job, at its furthest place, is one of them.
+func (f jobsFilter) wants(one spool.Found, now time.Time) bool {
+	n := one.Name
+	if f.older > 0 || f.newer > 0 {
+		at, ok := idTime(n.ID)
+		if !ok || f.older > 0 && now.Sub(at) <= f.older || f.newer > 0 && now.Sub(at) >= f.newer {
+			return false
+		}
+	}
+	return (f.stage == "" || f.stage == string(n.Stage)) && (f.state == "" || f.state == string(one.Place)) &&
+		(f.host == "" || f.host == n.Host) && (f.cluster == "" || f.cluster == n.Cluster) && n.Faults >= f.faults
+}
+
 // listJobs lists each job once, at its furthest place, by id.
 func listJobs(s *share, f jobsFilter) ([]jobDoc, error) {
 	found := map[string]spool.Found{}
 	err := s.Scan(func(one spool.Found) {
+		if !strings.HasPrefix(one.Name.ID, f.prefix) {
+			return
+		}
 		if had, ok := found[one.Name.ID]; ok {
 			one = spool.Furthest([]spool.Found{had, one})
 		}
 		found[one.Name.ID] = one
-	})
-	jobs := []jobDoc{}
+	}, f.places()...)
+	jobs, now := []jobDoc{}, s.Env.Wall()
 	for _, one := range found {
-		if (f.stage == "" || f.stage == string(one.Name.Stage)) && (f.state == "" || f.state == string(one.Place)) {
+		if f.wants(one, now) {
 			jobs = append(jobs, newJobDoc(one))
 		}
 	}

@@ -72,6 +72,9 @@ func manPage(c *cobra.Command) []byte {
 			}
 		}
 	}
+	if c.Example != "" {
+		fmt.Fprintf(&b, ".SH EXAMPLES\n.nf\n%s\n.fi\n", roff(c.Example))
+	}
 	b.WriteString(".SH EXIT STATUS\n")
 	for _, e := range exitTexts {
 		fmt.Fprintf(&b, ".TP\n.B %d\n%s\n", e.code, roff(e.text))
@@ -79,7 +82,33 @@ func manPage(c *cobra.Command) []byte {
 	if !c.HasParent() {
 		manSettings(&b)
 	}
+	manSeeAlso(&b, c)
 	return b.Bytes()
+}
+
+// manSeeAlso names the pages of the commands below, the one above, and those of
+// the same group.
+func manSeeAlso(b *bytes.Buffer, c *cobra.Command) {
+	var names []string
+	add := func(other *cobra.Command) {
+		if other != c && (other.IsAvailableCommand() || !other.HasParent()) && other.Name() != "help" {
+			names = append(names, ".BR "+roff(strings.ReplaceAll(other.CommandPath(), " ", "-"))+" (1)")
+		}
+	}
+	for _, sub := range c.Commands() {
+		add(sub)
+	}
+	if up := c.Parent(); up != nil {
+		add(up)
+		for _, sibling := range up.Commands() {
+			if sibling.GroupID == c.GroupID {
+				add(sibling)
+			}
+		}
+	}
+	if len(names) > 0 {
+		fmt.Fprintf(b, ".SH SEE ALSO\n%s\n", strings.Join(names, ",\n"))
+	}
 }
 
 func manFlags(b *bytes.Buffer, title string, fs *pflag.FlagSet) {

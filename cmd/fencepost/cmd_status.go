@@ -32,6 +32,7 @@ type statusDoc struct {
 	Parked     int            `json:"parked"`
 	Failed     int            `json:"failed"`
 	Done       int            `json:"done"`
+	LastDay    dayDoc         `json:"last_day"`
 	Hosts      []hostDoc      `json:"hosts"`
 	Intruders  int            `json:"intruders"`
 	Foreign    int            `json:"foreign_files"`
@@ -42,6 +43,7 @@ type statusDoc struct {
 	Problems   []problem      `json:"problems"`
 
 	intruders []intruderDoc
+	census    *census
 	doubled   []string
 	depths    []depthOf
 }
@@ -55,26 +57,86 @@ type problem struct {
 }
 
 func newStatusCmd(g *globals) *cobra.Command {
-	return &cobra.Command{
+	var f liveFlags
+	watch := false
+	cmd := &cobra.Command{
 		Use:   "status",
 		Short: "Show whether all is well, and what isn't",
 		Long: "status counts the jobs at each place and looks at each host. Exit 0: nothing needs a person\n" +
 			"now. Exit 4: degraded: a host is silent, unfit, or was fenced by another, or work waits that no\n" +
 			"live host takes.\n" +
 			"Exit 5: unsafe: a job vanished or is there twice, or an intruder was refused. Parked and\n" +
-			"failed jobs are shown and wait for a person, but don't change the exit code.",
-		Args: cobra.NoArgs,
+			"failed jobs are shown and wait for a person, but don't change the exit code.\n\n" +
+			"With --watch it looks again and again, until Ctrl-C or q; without a terminal it prints one line\n" +
+			"a look, with --jsonl one document.",
+		Example: "  fencepost status\n  fencepost status --watch\n  fencepost status --watch --interval 1m --jsonl >>status.jsonl",
+		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			doc, err := onSpool(g, cmd, takeStatus)
-			if err != nil {
-				return err
+			if !watch {
+				if cmd.Flags().Changed("interval") || cmd.Flags().Changed("count") {
+					return usagef(cmd, "--interval and --count belong to --watch")
+				}
+				f.count = 1
 			}
-			if err := g.print("status", doc, func(o *show.Out) { printStatus(o, doc) }); err != nil {
-				return err
-			}
-			return doc.exit()
+			return g.status(cmd, f, watch)
 		},
 	}
+	f.bind(cmd)
+	cmd.Flags().BoolVar(&watch, "watch", false, "look again and again")
+	return cmd
+}
+
+func (g *globals) status(cmd *cobra.Command, f liveFlags, watch bool) error {
+	if !watch && !f.lines {
+		doc, err := onSpool(g, cmd, takeStatus)
+		if err != nil {
+			return err
+		}
+		if err := g.print("status", doc, func(o *show.Out) { printStatus(o, doc) }); err != nil {
+			return err
+		}
+		return doc.exit()
+	}
+	if err := f.check(g, cmd); err != nil {
+		return err
+	}
+	terminal := isTerminal(g.stdout)
+	doc, ended, err := live(g, cmd, f, "status", takeStatus, func(o *show.Out, d *statusDoc, first bool) {
+		if !terminal {
+			printStatusLine(o, d, first)
+			return
+		}
+		o.Note("%s, every %s; q ends it", clockNow(), f.every)
+		printStatus(o, d)
+	})
+	if err != nil || ended {
+		return err
+	}
+	return doc.exit()
+}
+
+// clockNow is this machine's time, as people read it.
+func clockNow() string { return time.Now().UTC().Format("2006-01-02 15:04:05 UTC") }
+
+// printStatusLine is a look in one line.
+func printStatusLine(o *show.Out, d *statusDoc, first bool) {
+	if first {
+		o.Cells(show.Fine, "TIME", "VERDICT", "ACCEPTED", "TRANSLATE", "SUBMIT", "CLAIMED", "SEALED", "HELD", "PARKED", "FAILED", "DONE",
+			"VANISHED", "LIVE HOSTS", "WORST")
+	}
+	live, worst := 0, "-"
+	for _, h := range d.Hosts {
+		if h.alive() {
+			live++
+		}
+	}
+	if len(d.Problems) > 0 {
+		worst = d.Problems[0].Text
+	}
+	word, severity := d.verdict()
+	o.Cells(severity, stamp(time.Now().Truncate(time.Second)), word, itoa(d.Accepted), itoa(d.Waiting[string(spool.Translate)]),
+		itoa(d.Waiting[string(spool.Submit)]), itoa(d.Claimed), itoa(d.Sealed), itoa(d.Held), itoa(d.Parked), itoa(d.Failed), itoa(d.Done),
+		itoa(d.Vanished), fmt.Sprintf("%d/%d", live, len(d.Hosts)), worst)
 }
 
 // takeStatus counts and looks at the hosts at the same time: a heartbeat takes
@@ -109,7 +171,7 @@ func takeStatusWith(ctx context.Context, s *share, look hostsOf) (*statusDoc, er
 		Accepting: c.places[spool.PlaceAccepting], Claimed: c.places[spool.PlaceClaimed], Sealed: c.places[spool.PlaceSealed],
 		Held: c.places[spool.PlaceHeld], Parked: c.places[spool.PlaceParked], Failed: c.places[spool.PlaceFailed],
 		Done: c.places[spool.PlaceDone], Hosts: hosts, Vanished: len(c.vanished), Duplicated: len(c.doubled),
-		doubled: c.doubled, depths: c.depths, Problems: []problem{}}
+		LastDay: c.day, census: c, doubled: c.doubled, depths: c.depths, Problems: []problem{}}
 	for _, stage := range spool.Stages() {
 		d.Waiting[string(stage)] = c.waiting[stage]
 	}
@@ -144,12 +206,12 @@ func (d *statusDoc) judge() {
 		add(exitUnsafe, "duplicated", "fencepost audit", "%d in two places: %s", d.Duplicated, some(d.doubled))
 	}
 	for _, in := range unresolved(d.intruders) {
-		add(exitUnsafe, "intruder", "fencepost intruders", "host %s, machine %s, was refused %d times, last at %s: %s",
-			in.Host, in.Machine, in.Count, in.Last, in.Reason)
+		add(exitUnsafe, "intruder", "fencepost intruders", "%s; refused %s, last at %s: %s",
+			in.who(), plural(in.Count, "time"), in.Last, in.Reason)
 	}
 	for _, a := range takenCanaries(d.Alarms) {
-		add(exitUnsafe, "canary", "fencepost intruders", "a foreign program takes files of stage %s: %d times, last at %s: %s",
-			a.Stage, a.Count, a.Last, a.Detail)
+		add(exitUnsafe, "canary", whoMounts, "a foreign program takes files of stage %s: %s, last at %s: %s",
+			a.Stage, plural(a.Count, "time"), a.Last, a.Detail)
 	}
 	for _, h := range d.Hosts {
 		exit := exitDegraded
@@ -173,7 +235,7 @@ func (d *statusDoc) judge() {
 		add(exitOK, "config", "fencepost config show", "live hosts differ in settings that all should share: %s", strings.Join(digests, ", "))
 	}
 	if d.Foreign > 0 {
-		add(exitOK, "foreign", "fencepost intruders", "%d files of others were in the way and were put into %s", d.Foreign, spool.DirForeign)
+		add(exitOK, "foreign", "fencepost intruders", "%s of others in the way, put into %s", plural(d.Foreign, "file"), spool.DirForeign)
 	}
 	if d.Parked > 0 {
 		add(exitOK, "parked", "fencepost jobs --state parked", "%d parked: a person decides", d.Parked)
@@ -217,14 +279,39 @@ func (d *statusDoc) exit() error {
 	return &exitError{code: worst}
 }
 
-func printStatus(o *show.Out, d *statusDoc) {
-	word, severity := "ok", show.Fine
-	if err := d.exit(); err != nil {
-		word, severity = "DEGRADED", show.Warn
-		if exitCode(err) == exitUnsafe {
-			word, severity = "UNSAFE", show.Bad
+// verdict is the whole in one word.
+func (d *statusDoc) verdict() (string, show.Severity) {
+	switch exitCode(d.exit()) {
+	case exitOK:
+		return "ok", show.Fine
+	case exitUnsafe:
+		return "UNSAFE", show.Bad
+	}
+	return "DEGRADED", show.Warn
+}
+
+// balance answers whether anything is lost, in a sentence each: of all that is
+// kept, and of the last day.
+func (d *statusDoc) balance() (all, lastDay string) {
+	all = fmt.Sprintf("%s accepted, each in one place: nothing is lost", plural(d.Accepted, "job"))
+	if wrong := d.Vanished + d.Duplicated; wrong > 0 {
+		all = fmt.Sprintf("%s accepted: %d nowhere, %d in two places", plural(d.Accepted, "job"), d.Vanished, d.Duplicated)
+	}
+	l := d.LastDay
+	lastDay = fmt.Sprintf("%s accepted in the last 24 hours: %d done", plural(l.Accepted, "job"), l.Done)
+	for _, p := range []struct {
+		n    int
+		what string
+	}{{l.OnTheWay, "on the way"}, {l.Held, "held"}, {l.Parked, "parked"}, {l.Failed, "failed"}} {
+		if p.n > 0 {
+			lastDay += fmt.Sprintf(", %d %s", p.n, p.what)
 		}
 	}
+	return all, lastDay + fmt.Sprintf(", %d lost", l.Vanished)
+}
+
+func printStatus(o *show.Out, d *statusDoc) {
+	word, severity := d.verdict()
 	o.Cells(severity, word, "spool "+d.Spool)
 	for _, p := range d.Problems {
 		kind, severity := "note", show.Fine
@@ -236,6 +323,13 @@ func printStatus(o *show.Out, d *statusDoc) {
 		}
 		o.Cells(severity, kind, p.Text, "("+p.Next+")")
 	}
+	all, lastDay := d.balance()
+	severity = show.Fine
+	if d.Vanished+d.Duplicated > 0 {
+		severity = show.Bad
+	}
+	o.Cells(severity, "balance", all)
+	o.Cells(severity, "balance", lastDay)
 	o.Gap()
 	t := o.Table("PLACE", "JOBS")
 	for _, stage := range stageWords() {

@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -18,6 +20,8 @@ const stateVanished = "vanished"
 // traceDoc is the life of a job.
 type traceDoc struct {
 	Job    string       `json:"job"`
+	Name   string       `json:"name"` // that who sent it gave it; "" if it can't be read
+	Owner  string       `json:"owner"`
 	State  string       `json:"state"`
 	Where  *jobDoc      `json:"where"` // nil if it is nowhere
 	Files  []string     `json:"files"` // all that there is of it: one, or two while it moves
@@ -43,21 +47,29 @@ type traceEvent struct {
 }
 
 func newTraceCmd(g *globals) *cobra.Command {
-	return &cobra.Command{
+	lines := false
+	cmd := &cobra.Command{
 		Use:   "trace JOB",
 		Short: "Show the life of a job: who had it, when, with what result",
 		Long: "trace merges the journals of all hosts, one line a hop, in causal order: the hosts' clocks may\n" +
-			"differ, so the times needn't grow. JOB is any unique beginning of the id.",
+			"differ, so the times needn't grow. Below it stands who took the job when, and where it is now.\n" +
+			"JOB is any unique beginning of the id.",
+		Example:           "  fencepost trace 01890a5d",
 		Args:              cobra.ExactArgs(1),
-		ValidArgsFunction: g.completeJobs,
+		ValidArgsFunction: g.completeJobs(),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			doc, err := onSpool(g, cmd, func(ctx context.Context, s *share) (*traceDoc, error) { return takeTrace(ctx, s, args[0]) })
 			if err != nil {
 				return err
 			}
+			if lines {
+				return show.JSONLines(g.stdout, "event", slices.Values(doc.Events))
+			}
 			return g.print("trace", doc, func(o *show.Out) { printTrace(o, doc) })
 		},
 	}
+	cmd.Flags().BoolVar(&lines, "jsonl", false, "print one JSON document a line and event")
+	return cmd
 }
 
 // resolve finds the job that prefix names. A whole id needs no listing.
@@ -101,6 +113,7 @@ func takeTrace(ctx context.Context, s *share, prefix string) (*traceDoc, error) 
 		return nil, err
 	}
 	d := &traceDoc{Job: id, State: stateVanished, Files: []string{}, Events: []traceEvent{}}
+	d.Name, d.Owner = cardOf(s, id)
 	for _, f := range found {
 		d.Files = append(d.Files, f.Path)
 	}
@@ -109,11 +122,15 @@ func takeTrace(ctx context.Context, s *share, prefix string) (*traceDoc, error) 
 		d.Where, d.State = &where, where.State
 	}
 	for _, e := range events {
-		d.Events = append(d.Events, traceEvent{Time: stamp(e.Time), Host: e.Host, Epoch: e.Epoch, Stage: string(e.Stage),
-			Event: e.Event, Token: e.Token, Result: e.Result, Detail: e.Detail, Cluster: e.Cluster, Gen: e.Gen, Faults: e.Faults,
-			Seconds: e.Seconds, Version: e.Version, Config: e.Config})
+		d.Events = append(d.Events, newTraceEvent(e))
 	}
 	return d, nil
+}
+
+func newTraceEvent(e spool.Event) traceEvent {
+	return traceEvent{Time: stamp(e.Time), Host: e.Host, Epoch: e.Epoch, Stage: string(e.Stage),
+		Event: e.Event, Token: e.Token, Result: e.Result, Detail: e.Detail, Cluster: e.Cluster, Gen: e.Gen, Faults: e.Faults,
+		Seconds: e.Seconds, Version: e.Version, Config: e.Config}
 }
 
 func printTrace(o *show.Out, d *traceDoc) {
@@ -122,7 +139,35 @@ func printTrace(o *show.Out, d *traceDoc) {
 		t.Row(e.Time, e.Host, fmt.Sprint(e.Epoch), dash(e.Stage), e.Event, dash(e.Token), dash(e.result()))
 	}
 	t.End()
+	for _, e := range d.Events {
+		if e.Event == spool.EvClaimed {
+			o.Cells(show.Fine, "taken", fmt.Sprintf("for %s by host %s epoch %d at %s%s", e.Stage, e.Host, e.Epoch, e.Time, d.ending(e)))
+		}
+	}
 	o.Cells(d.severity(), d.State, d.sentence())
+}
+
+// ending is what became of a claim: the last that was said of its token.
+func (d *traceDoc) ending(claim traceEvent) string {
+	last := claim
+	for _, e := range d.Events {
+		if e.Token == claim.Token && e.Stage == claim.Stage {
+			last = e
+		}
+	}
+	if last.Event == spool.EvClaimed {
+		return ", nothing since"
+	}
+	out := ", " + last.Event
+	if last.Host != claim.Host || last.Epoch != claim.Epoch {
+		out += fmt.Sprintf(" by host %s epoch %d", last.Host, last.Epoch)
+	}
+	return out + " at " + last.Time
+}
+
+// words are what the event itself says.
+func (e traceEvent) words() string {
+	return strings.Trim(e.Result+", "+e.Detail, ", ")
 }
 
 // result is what a hop led to, in one cell.
@@ -162,9 +207,9 @@ func (d *traceDoc) severity() show.Severity {
 func (d *traceDoc) sentence() string {
 	w := d.Where
 	if w == nil {
-		return "job " + d.Job + " passed the gate and is nowhere: fencepost audit looks again"
+		return "job " + d.Job + named(d.Name, d.Owner) + " passed the gate and is nowhere: fencepost audit looks again"
 	}
-	out := "job " + d.Job + ", stage " + w.Stage
+	out := "job " + d.Job + named(d.Name, d.Owner) + ", stage " + w.Stage
 	if w.Host != "" {
 		out += fmt.Sprintf(", host %s epoch %d", w.Host, w.Epoch)
 	}

@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -18,33 +20,92 @@ const (
 	completeMost    = 200
 )
 
-func (g *globals) completeHosts(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+// completer is what cobra asks for the words of an argument or a flag.
+type completer = func(cmd *cobra.Command, args []string, toComplete string) ([]string, cobra.ShellCompDirective)
+
+// notDone are the places of jobs that go on, or could.
+var notDone = [...]spool.Place{spool.PlaceAccepting, spool.PlaceWaiting, spool.PlaceClaimed, spool.PlaceSealed, spool.PlaceHeld,
+	spool.PlaceParked, spool.PlaceFailed}
+
+// completeHosts completes the one argument of a command with the hosts, and what
+// they say of themselves: whether they are silent would take a second.
+func (g *globals) completeHosts(cmd *cobra.Command, args []string, prefix string) ([]string, cobra.ShellCompDirective) {
 	if len(args) > 0 {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
-	return g.complete(cmd, func(_ context.Context, s *share) ([]string, error) {
-		members, err := lease.Roster(s.FS)
+	return g.completeHostFlag(cmd, args, prefix)
+}
+
+// completeHostFlag completes a flag that names a host.
+func (g *globals) completeHostFlag(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
+	return g.complete(cmd, func(ctx context.Context, s *share) ([]string, error) {
+		states, err := lease.Look(ctx, s.Env, time.Millisecond)
 		var out []string
-		for _, m := range members {
-			out = append(out, m.Host)
+		for _, st := range states {
+			word := string(st.State)
+			if st.State == lease.Silent && !st.Measured {
+				word = fmt.Sprintf("epoch %d", st.Record.Epoch)
+			}
+			out = append(out, st.Host+"\t"+word)
 		}
 		return out, err
 	})
 }
 
-func (g *globals) completeJobs(cmd *cobra.Command, args []string, prefix string) ([]string, cobra.ShellCompDirective) {
-	if len(args) > 0 {
-		return nil, cobra.ShellCompDirectiveNoFileComp
-	}
-	return g.complete(cmd, func(_ context.Context, s *share) ([]string, error) {
-		var out []string
-		err := s.Accepted(func(id string) {
-			if strings.HasPrefix(id, prefix) && len(out) < completeMost {
-				out = append(out, id)
+// completeJobs completes the one argument of a command with the jobs in some
+// places, and what they are; without places, with all that passed the gate.
+func (g *globals) completeJobs(places ...spool.Place) completer {
+	return func(cmd *cobra.Command, args []string, prefix string) ([]string, cobra.ShellCompDirective) {
+		if len(args) > 0 {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		prefix = strings.ToLower(prefix)
+		return g.complete(cmd, func(_ context.Context, s *share) ([]string, error) {
+			out := map[string]string{}
+			add := func(id, what string) {
+				if strings.HasPrefix(id, prefix) && (len(out) < completeMost || out[id] != "") {
+					out[id] = what
+				}
 			}
+			var err error
+			if len(places) == 0 {
+				err = s.AcceptedLike(prefix, func(id string) { add(id, "job") })
+			} else {
+				err = s.Scan(func(f spool.Found) { add(f.Name.ID, fmt.Sprintf("%s, %s", f.Place, f.Name.Stage)) }, places...)
+			}
+			var words []string
+			for id, what := range out {
+				words = append(words, id+"\t"+what)
+			}
+			slices.Sort(words)
+			return words, err
 		})
-		return out, err
+	}
+}
+
+// completeStages completes a flag that names a stage, with what waits there.
+func (g *globals) completeStages(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
+	words, directive := g.complete(cmd, func(_ context.Context, s *share) ([]string, error) {
+		var out []string
+		for _, stage := range spool.Stages() {
+			n := 0
+			names, err := s.FS.List(s.Layout.Input(stage).Dir)
+			if err != nil {
+				return nil, err
+			}
+			for _, name := range names {
+				if _, ok := spool.ParseEntry(name); ok {
+					n++
+				}
+			}
+			out = append(out, fmt.Sprintf("%s\t%d waiting", stage, n))
+		}
+		return out, nil
 	})
+	if directive&cobra.ShellCompDirectiveError != 0 {
+		return stageWords(), cobra.ShellCompDirectiveNoFileComp // without a spool the words are known all the same
+	}
+	return words, directive
 }
 
 func (g *globals) complete(cmd *cobra.Command, look func(context.Context, *share) ([]string, error)) ([]string, cobra.ShellCompDirective) {

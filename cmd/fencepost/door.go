@@ -46,7 +46,7 @@ func (d *daemon) openDoor(sp *spool.Spool, c *config.Loaded) (o *door, err error
 		return &exitError{code: exitUsage, err: fmt.Errorf("%s: %w", key, err), next: "docs/ops/install.md has a worked example"}
 	}
 	warn := func(err error) {
-		d.log.Warn().Err(err).Str("event", "door_files").Msg("trouble with the files of tls or token_file")
+		d.log.Warn().Err(err).Str("event", "door-files").Msg("trouble with the files of tls or token_file")
 	}
 	if o.policy, err = c.Policy(); err != nil {
 		return nil, &exitError{code: exitUsage, err: err}

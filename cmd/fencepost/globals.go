@@ -32,6 +32,7 @@ type globals struct {
 
 	configFile string
 	json       bool
+	live       bool              // a view is redrawn in place
 	given      map[string]string // settings that were given as flags, by key
 	touched    string            // the spool that is worked on, for messages
 	loaded     *config.Loaded

@@ -129,6 +129,22 @@ func eventLevel(event string) zerolog.Level {
 	return zerolog.InfoLevel
 }
 
+// warn logs what package lease or node says. The line's host is this one: which
+// other host it is about has a key of its own.
 func (d *daemon) warn(event string, kv ...any) {
-	d.log.Warn().Str("event", event).Fields(kv).Send()
+	ev := d.log.Warn().Str("event", event)
+	for i := 0; i+1 < len(kv); i += 2 {
+		key, value := fmt.Sprint(kv[i]), kv[i+1]
+		switch {
+		case key == "host" && value == d.id.Host:
+			continue
+		case key == "host":
+			key = "other_host"
+		}
+		if text, ok := value.(string); ok {
+			value = show.Clean(text)
+		}
+		ev = ev.Fields([]any{key, value})
+	}
+	ev.Send()
 }

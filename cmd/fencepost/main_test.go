@@ -5,6 +5,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -49,7 +50,7 @@ func TestScripts(t *testing.T) {
 			e.Vars = append(e.Vars, "HOME="+e.WorkDir)
 			return unpack(filepath.Join(e.WorkDir, "sample"))
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"code": cmdCode},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"code": cmdCode, "mask": cmdMask},
 	})
 }
 
@@ -66,6 +67,22 @@ func cmdCode(ts *testscript.TestScript, neg bool, args []string) {
 	if got != args[0] {
 		ts.Fatalf("exit code %s, want %s", got, args[0])
 	}
+}
+
+// cmdMask is "mask FILE": the standard output of the last command, with what
+// depends on the moment and the place left out.
+func cmdMask(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: mask FILE")
+	}
+	text := strings.ReplaceAll(ts.ReadFile("stdout"), ts.Getenv("WORK"), "WORK")
+	for _, m := range []struct{ pattern, with string }{
+		{`\b2[0-9]{3}-[0-9]{2}-[0-9]{2}T[0-9:.]+Z`, "TIME"},
+		{`("[a-z_]*seconds": ?)[0-9.]+`, "${1}SECONDS"}, {`(?m)(^|[\t ~])[0-9.]+[smhd]( ago)?(\t|$)`, "${1}AGE$2$3"},
+	} {
+		text = regexp.MustCompile(m.pattern).ReplaceAllString(text, m.with)
+	}
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(text), 0o600))
 }
 
 // unpack makes the sample spool.

@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/term"
 
+	"fencepost/cmd/fencepost/show"
 	"fencepost/codec"
 )
 
@@ -32,6 +33,21 @@ func newProgress(g *globals) *progress {
 		p.w = g.stderr
 	}
 	return p
+}
+
+// talk shows on standard error what a command waits for: only on a terminal, in
+// one line that is gone when the answer comes, and not over a live view.
+func (g *globals) talk() func(text string) {
+	if g.live || !isTerminal(g.stderr) {
+		return nil
+	}
+	w, shown := g.stderr, false
+	return func(text string) {
+		if text != "" || shown {
+			fmt.Fprint(w, "\r\033[K"+show.Clean(text))
+		}
+		shown = text != ""
+	}
 }
 
 func isTerminal(w io.Writer) bool {

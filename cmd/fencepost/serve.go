@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -73,11 +74,12 @@ type daemon struct {
 
 	signals chan os.Signal // what is asked for while it runs
 
-	httpLn net.Listener // nil without a status page
-	token  string       // that its viewers need; "" = none
-	events *web.Events  // nil without a status page
-	files  *web.Files   // the same
-	server atomic.Pointer[ingest.Server]
+	httpLn  net.Listener // nil without a status page
+	httpTLS *tls.Config  // nil = it speaks plain HTTP
+	token   string       // that its viewers need; "" = none
+	events  *web.Events  // nil without a status page
+	files   *web.Files   // the same
+	server  atomic.Pointer[ingest.Server]
 
 	digest  atomic.Pointer[string] // of the settings in force, once they were read again
 	mount   string                 // where the share comes from
@@ -337,18 +339,18 @@ func (d *daemon) sayReady(epoch uint64, again bool) {
 	}
 	d.unit.say("READY=1", fmt.Sprintf("STATUS=epoch %d, stages %s", epoch, d.cfg.Stages))
 	if again {
-		d.log.Warn().Uint64("epoch", epoch).Msg("ready again, under a new epoch")
+		d.log.Warn().Str("event", "serving").Uint64("epoch", epoch).Msg("ready again, under a new epoch")
 		return
 	}
 	fmt.Fprintln(d.g.stdout, strings.Join(words, " "))
-	d.log.Info().Uint64("epoch", epoch).Str("spool", d.cfg.Spool).Msg("ready")
+	d.log.Info().Str("event", "serving").Uint64("epoch", epoch).Str("spool", d.cfg.Spool).Msg("ready")
 }
 
 func (d *daemon) recordIntruder(sp *spool.Spool, why string) {
 	ctx, cancel := context.WithTimeout(context.Background(), d.cfg.Timeout.Duration)
 	defer cancel()
 	if err := lease.RecordIntruder(ctx, sp.Env, d.id, why); err != nil {
-		d.log.Error().Err(err).Msg("record this refusal on the spool")
+		d.log.Error().Err(err).Str("event", "refusal-not-recorded").Msg("record this refusal on the spool")
 	}
 }
 

@@ -52,6 +52,8 @@ func onDir[T any](g *globals, cmd *cobra.Command, look func(context.Context, str
 	dir = absolute(dir)
 	g.touched = dir
 	w, open := newWatch(c.Timeout.Duration), g.openFS // an abandoned look must not see g change
+	w.talk = g.talk()
+	defer w.say("")
 	return underWatch(cmd.Context(), w, func(ctx context.Context) (T, error) {
 		done := w.begin("open", dir)
 		fs, err := open(dir)
@@ -82,6 +84,7 @@ func openError(err error) error {
 // but a listing that doesn't end is a dead share.
 type watch struct {
 	limit time.Duration
+	talk  func(text string) // tells who waits what is done at the moment, "" = nothing; nil = nobody
 	mu    sync.Mutex
 	next  int
 	ops   map[int]op
@@ -108,16 +111,29 @@ func (w *watch) begin(what, name string) func() {
 	}
 }
 
-// overdue returns the oldest operation that is over the limit.
-func (w *watch) overdue() (late op, ok bool) {
+// say tells who waits.
+func (w *watch) say(text string) {
+	if w.talk != nil {
+		w.talk(text)
+	}
+}
+
+// oldest is the operation that has been under way the longest.
+func (w *watch) oldest() (old op, ok bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, o := range w.ops {
-		if time.Since(o.since) >= w.limit && (!ok || o.since.Before(late.since)) {
-			late, ok = o, true
+		if !ok || o.since.Before(old.since) {
+			old, ok = o, true
 		}
 	}
-	return late, ok
+	return old, ok
+}
+
+// overdue returns the oldest operation that is over the limit.
+func (w *watch) overdue() (late op, ok bool) {
+	late, ok = w.oldest()
+	return late, ok && time.Since(late.since) >= w.limit
 }
 
 // underWatch runs look on a goroutine of its own and gives up on it as soon as
@@ -136,8 +152,9 @@ func underWatch[T any](ctx context.Context, w *watch, look func(context.Context)
 		v, err := look(ctx)
 		done <- result{v, err}
 	}()
-	tick := time.NewTicker(max(w.limit/20, time.Millisecond))
+	tick := time.NewTicker(max(min(w.limit/20, time.Second/2), time.Millisecond))
 	defer tick.Stop()
+	began := time.Now()
 	for {
 		select {
 		case r := <-done:
@@ -145,6 +162,13 @@ func underWatch[T any](ctx context.Context, w *watch, look func(context.Context)
 		case <-tick.C:
 			if late, ok := w.overdue(); ok {
 				return none, fmt.Errorf("%s %s: %w (%s)", late.what, late.name, errNoAnswer, w.limit)
+			}
+			if took := time.Since(began); took >= time.Second {
+				doing := "between two looks"
+				if now, ok := w.oldest(); ok {
+					doing = now.what + " " + now.name
+				}
+				w.say(fmt.Sprintf("looking at the share for %s: %s", took.Round(time.Second), doing))
 			}
 		case <-ctx.Done():
 			return none, context.Cause(ctx)

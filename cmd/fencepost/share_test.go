@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -38,6 +39,36 @@ func (d deadFS) Create(name string, data []byte) (vfs.ID, error) {
 	return d.FS.Create(name, data)
 }
 
+// Who waits for longer than a second is told for what.
+func TestTalk(t *testing.T) {
+	w, said := newWatch(time.Minute), make(chan string, 1000)
+	w.talk = func(text string) { said <- text }
+	_, err := underWatch(context.Background(), w, func(context.Context) (none struct{}, err error) {
+		for _, want := range []string{"list done/0190000", "between two looks"} {
+			end := func() {}
+			if want != "between two looks" {
+				end = w.begin("list", "done/0190000")
+			}
+			for text := ""; !strings.HasSuffix(text, "s: "+want); {
+				select {
+				case text = <-said:
+				case <-time.After(time.Minute):
+					t.Errorf("nobody says %q", want)
+					return none, nil
+				}
+			}
+			end()
+		}
+		return none, nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
+	if g := newGlobals(); g.talk() != nil && !isTerminal(g.stderr) {
+		t.Error("talks to what is no terminal")
+	}
+}
+
 // A share that stops answering, at once or in the middle, ends every command
 // that touches it: exit 8, and the message says what didn't answer.
 func TestDeadShare(t *testing.T) {
@@ -49,7 +80,7 @@ func TestDeadShare(t *testing.T) {
 		t.Fatal(stderr)
 	}
 	commands := [][]string{{"status"}, {"hosts"}, {"jobs"}, {"trace", "01900000-0000-7000-8000-00000000001c"}, {"audit"},
-		{"depth"}, {"intruders"}, {"config", "check"}, {"enroll", "z"}, {"revoke", "z"}, {"init"}}
+		{"depth"}, {"intruders"}, {"why", "01900000-0000-7000-8000-00000000000c"}, {"events"}, {"top"}, {"status", "--watch"}, {"config", "check"}, {"enroll", "z"}, {"revoke", "z"}, {"init"}}
 	for _, c := range commands {
 		t.Run(c[0]+" open", func(t *testing.T) {
 			g, stop := newGlobals(), make(chan struct{})

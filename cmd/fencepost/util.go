@@ -82,3 +82,11 @@ func human(secs float64) string {
 	}
 	return strconv.FormatFloat(secs/86400, 'f', 0, 64) + "d"
 }
+
+// plural counts things whose plural ends with s.
+func plural(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return strconv.Itoa(n) + " " + what + "s"
+}

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -14,6 +13,7 @@ import (
 	"fencepost/cmd/fencepost/config"
 	"fencepost/cmd/fencepost/ingest"
 	"fencepost/cmd/fencepost/node"
+	"fencepost/cmd/fencepost/secure"
 	"fencepost/cmd/fencepost/web"
 	"fencepost/lease"
 	"fencepost/spool"
@@ -49,36 +49,8 @@ func (w *webSite) Look(ctx context.Context) (web.Picture, error) {
 		return web.Picture{}, err
 	}
 	standing := slices.DeleteFunc(slices.Clone(st.Alarms), func(a alarmDoc) bool { return a.Resolved })
-	return web.Picture{Status: st, Hosts: map[string]any{"hosts": st.Hosts, "alarms": standing}, Depth: depthsOf(st, w.share.Env.Wall()),
+	return web.Picture{Status: st, Hosts: map[string]any{"hosts": st.Hosts, "alarms": standing}, Depth: map[string]any{"stages": depthDocs(st.depths, w.share.Env.Wall())},
 		Intruders: map[string]any{"intruders": st.intruders, "foreign_files": foreign, "alarms": st.Alarms}}, nil
-}
-
-// depthsOf is like depth without its age classes: those would cost a second
-// listing.
-func depthsOf(st *statusDoc, now time.Time) any {
-	type row struct {
-		Stage  string   `json:"stage"`
-		State  string   `json:"state"`
-		Count  int      `json:"count"`
-		Oldest *float64 `json:"oldest_seconds"`
-		Job    string   `json:"oldest_job"`
-	}
-	rows := []row{}
-	for _, stage := range spool.Stages() {
-		if st.Waiting[string(stage)] == 0 {
-			rows = append(rows, row{Stage: string(stage), State: string(spool.PlaceWaiting)})
-		}
-	}
-	for _, d := range st.depths {
-		r := row{Stage: string(d.stage), State: string(d.place), Count: d.jobs, Job: d.oldest}
-		if at, ok := idTime(d.oldest); ok {
-			secs := seconds(max(now.Sub(at), 0))
-			r.Oldest = &secs
-		}
-		rows = append(rows, r)
-	}
-	slices.SortFunc(rows, func(a, b row) int { return cmp.Or(cmp.Compare(a.Stage, b.Stage), cmp.Compare(a.State, b.State)) })
-	return map[string]any{"stages": rows}
 }
 
 // hosts is the view of this daemon's own watcher, which looks at every
@@ -129,13 +101,10 @@ func (w *webSite) Audit(ctx context.Context) (any, error) { return w.share.Audit
 
 // Jobs implements web.Source.
 func (w *webSite) Jobs(_ context.Context, q web.JobsQuery) (any, error) {
-	all, err := listJobs(w.share, jobsFilter{stage: q.Stage, state: q.State})
+	all, err := listJobs(w.share, jobsFilter{stage: q.Stage, state: q.State, host: q.Host, prefix: q.Prefix})
 	if err != nil {
 		return nil, err
 	}
-	all = slices.DeleteFunc(all, func(j jobDoc) bool {
-		return q.Host != "" && j.Host != q.Host || !strings.HasPrefix(j.Job, q.Prefix)
-	})
 	total := len(all)
 	if q.Limit > 0 && total > q.Limit {
 		all = all[:q.Limit]
@@ -165,12 +134,32 @@ func (d *daemon) listenHTTP() error {
 	if d.token, err = readToken(d.cfg.HTTPToken); err != nil {
 		return &exitError{code: exitUsage, err: err, next: "put one line of 16 characters or more into it, readable by this user alone"}
 	}
+	if err := d.pageTLS(); err != nil {
+		return &exitError{code: exitUsage, err: err, next: "docs/ops/metrics.md has the settings of the page"}
+	}
 	if d.httpLn != nil {
 		return nil
 	}
 	if d.httpLn, err = net.Listen("tcp", d.cfg.HTTP); err != nil {
 		return &exitError{code: exitFailed, err: fmt.Errorf("listen for the status page: %w", err),
 			next: "choose another --http ADDR:PORT (port 0 picks a free one), or stop what has it"}
+	}
+	return nil
+}
+
+// pageTLS reads what the page needs to speak TLS. Whether a viewer has to show a
+// certificate the page decides: who only asks whether this host lives needs none.
+func (d *daemon) pageTLS() (err error) {
+	c := d.cfg
+	if !c.PageTLS() {
+		return nil
+	}
+	d.httpTLS, err = secure.Server(secure.Files{Cert: c.TLS.Cert, Key: c.TLS.Key, CA: c.HTTPClientCA, Protocol: "http/1.1",
+		Reload: c.TLS.Reload.Duration, Warn: func(err error) {
+			d.log.Warn().Err(err).Str("event", "door-files").Msg("trouble with the files of http_tls or http_client_ca")
+		}})
+	if err != nil {
+		return fmt.Errorf("http_tls: %w", err)
 	}
 	return nil
 }
@@ -206,7 +195,7 @@ func (d *daemon) newWeb(sp *spool.Spool, dir string) (*web.Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	return web.New(web.Config{Source: site, Events: d.events, Files: d.files, Token: d.token, AnyHost: !local,
+	return web.New(web.Config{Source: site, Events: d.events, Files: d.files, Token: d.token, AnyHost: !local, TLS: d.httpTLS, Certificates: len(d.cfg.HTTPClientCA) > 0,
 		Limit: min(d.cfg.Timeout.Duration, 5*time.Second), Log: d.log})
 }
 

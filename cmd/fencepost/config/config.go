@@ -23,6 +23,8 @@ type Config struct {
 	ForeignFiles   string   `toml:"foreign_files" help:"files on the spool that others own or may write: quarantine, or allow"`
 	HTTP           string   `toml:"http" flag:"http" help:"address of the status page; empty = none"`
 	HTTPToken      string   `toml:"http_token_file" help:"file with the token that viewers of the status page need; mode 0600"`
+	HTTPTLS        bool     `toml:"http_tls" help:"the status page speaks TLS, with tls.cert and tls.key"`
+	HTTPClientCA   List     `toml:"http_client_ca" help:"files with the CAs of viewers' certificates; the status page then speaks TLS, and a viewer needs such a certificate, or the token if there is one"`
 	Stages         List     `toml:"stages" flag:"stages" help:"stages that this host serves"`
 	Heartbeat      Duration `toml:"heartbeat" flag:"heartbeat" shared:"yes" help:"time between two heartbeats"`
 	Lease          Duration `toml:"lease" flag:"lease" shared:"yes" help:"silence after which a host is taken for gone"`

@@ -90,6 +90,9 @@ func (c *Config) Validate() error {
 }
 
 func (c *Config) checkAddresses(k *checker) {
+	if c.PageTLS() && c.TLS.Cert == "" {
+		k.add("http_tls", "TLS for the status page (http_tls, http_client_ca) needs tls.cert and tls.key")
+	}
 	for _, a := range []struct{ key, addr string }{{"listen", c.Listen}, {"http", c.HTTP}} {
 		if a.addr == "" {
 			if a.key == "listen" && slices.Contains(c.Stages, string(spool.Ingest)) {
@@ -101,9 +104,9 @@ func (c *Config) checkAddresses(k *checker) {
 		switch {
 		case err != nil:
 			k.add(a.key, "%q is not ADDRESS:PORT: %v", a.addr, err)
-		case a.key == "http" && c.HTTPToken != "":
+		case a.key == "http" && (c.HTTPToken != "" || len(c.HTTPClientCA) > 0):
 		case a.key == "http" && !local && !c.InsecureListen:
-			k.add(a.key, "%s can be reached from other machines, and who reaches it may read everything: use 127.0.0.1, or set http_token_file, or insecure_listen (--insecure-listen) if the network may be trusted", a.addr)
+			k.add(a.key, "%s can be reached from other machines, and who reaches it may read everything: use 127.0.0.1, or set http_token_file or http_client_ca, or insecure_listen (--insecure-listen) if the network may be trusted", a.addr)
 		case a.key == "listen" && !local:
 			if why := c.whyNotListen(a.addr); why != "" {
 				k.add(a.key, "%s", why)
@@ -111,6 +114,9 @@ func (c *Config) checkAddresses(k *checker) {
 		}
 	}
 }
+
+// PageTLS says whether the status page speaks TLS.
+func (c *Config) PageTLS() bool { return c.HTTPTLS || len(c.HTTPClientCA) > 0 }
 
 // Loopback says whether only this machine can reach an address.
 func Loopback(addr string) (bool, error) {

@@ -163,7 +163,7 @@ func (c *conn) handshake() error {
 	}
 	peer, err := c.s.cfg.Identify(c.nc, hello)
 	if err != nil {
-		c.log.Warn().Err(err).Str("event", "client_refused").Str("claims", hello.Client).Msg("client refused")
+		c.log.Warn().Err(err).Str("event", "client-refused").Str("claims", hello.Client).Msg("client refused")
 		return &goAway{codec.CodeNotAllowed, "this client is not allowed here"}
 	}
 	if age := c.s.cfg.MaxAge; age > 0 && (peer.Until.IsZero() || c.began.Add(age).Before(peer.Until)) {

@@ -196,7 +196,7 @@ func (s *Server) acceptLoop(ln net.Listener) error {
 			return fmt.Errorf("ingest: accept connection: %w", err)
 		}
 		// Out of descriptors, a peer that was gone already: others may come.
-		s.cfg.Log.Warn().Err(err).Str("event", "accept_failed").Dur("pause", pause).Msg("can't accept a connection")
+		s.cfg.Log.Warn().Err(err).Str("event", "accept-failed").Dur("pause", pause).Msg("can't accept a connection")
 		select {
 		case <-time.After(pause):
 		case <-s.base.Done():

@@ -70,7 +70,7 @@ func (c *conn) put(bw *bufio.Writer, a answer) error {
 	if err != nil {
 		// A value of the backend's that no message can carry. The request
 		// still gets an answer.
-		c.log.Error().Err(err).Str("event", "answer_invalid").Msg("an answer can't be encoded")
+		c.log.Error().Err(err).Str("event", "answer-invalid").Msg("an answer can't be encoded")
 		frame, err = codec.AppendMessage(nil, instead(a.m))
 		if err != nil {
 			c.fail(err)
@@ -182,7 +182,7 @@ func (c *conn) turnAway(code codec.Code, reason string) {
 	if _, err := c.nc.Write(frame); err == nil {
 		c.hangUp()
 	}
-	c.log.Debug().Str("event", "turned_away").Str("code", string(code)).Str("reason", reason).Msg("connection refused")
+	c.log.Debug().Str("event", "turned-away").Str("code", string(code)).Str("reason", reason).Msg("connection refused")
 }
 
 // brushOff is what one gets when too many are being turned away already: the

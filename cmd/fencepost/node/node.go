@@ -93,7 +93,7 @@ func (n *Node) Run(ctx context.Context, ready func(epoch uint64)) error {
 			return nil
 		}
 		if err != nil {
-			n.cfg.Warn("instance ended", "epoch", l.Epoch(), "err", err.Error())
+			n.cfg.Warn("instance-ended", "epoch", l.Epoch(), "err", err.Error())
 		}
 		// A failure that comes at once must not become a busy loop of epochs.
 		if serr := n.cfg.Env.Sleep(ctx, n.cfg.Heartbeat); serr != nil {

@@ -1,6 +1,7 @@
 package secure
 
 import (
+	"cmp"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -22,6 +23,9 @@ type Files struct {
 	// Require says that a server takes no client without a certificate; else one
 	// without is known by its tokens alone.
 	Require bool
+
+	// Protocol is what a server speaks inside; "" = Protocol, fencepost's own.
+	Protocol string
 
 	Reload time.Duration    // between two looks at the files
 	Warn   func(error)      // trouble with a later look; nil = nobody is told
@@ -55,7 +59,7 @@ func (f *Files) server(contents [][]byte) (*tls.Config, error) {
 		return nil, err
 	}
 	c := &tls.Config{MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{cert},
-		NextProtos: []string{Protocol}, SessionTicketsDisabled: true}
+		NextProtos: []string{cmp.Or(f.Protocol, Protocol)}, SessionTicketsDisabled: true}
 	if len(f.CA) == 0 {
 		return c, nil
 	}

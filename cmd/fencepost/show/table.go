@@ -24,16 +24,20 @@ type Out struct {
 func NewOut(w io.Writer, environ []string) *Out {
 	o := &Out{w: bufio.NewWriterSize(w, 64<<10)}
 	if f, ok := w.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
-		o.pretty = true
-		o.colour = !slices.ContainsFunc(environ, func(kv string) bool {
-			name, value, _ := strings.Cut(kv, "=")
-			return name == "NO_COLOR" && value != "" || kv == "TERM=dumb"
-		})
+		o.pretty, o.colour = true, Coloured(environ)
 	}
 	return o
 }
 
-// NewPretty is an Out as for a terminal: for tests.
+// Coloured says whether a terminal is to be coloured: environ may hold NO_COLOR.
+func Coloured(environ []string) bool {
+	return !slices.ContainsFunc(environ, func(kv string) bool {
+		name, value, _ := strings.Cut(kv, "=")
+		return name == "NO_COLOR" && value != "" || kv == "TERM=dumb"
+	})
+}
+
+// NewPretty is an Out as for a terminal, whatever w is.
 func NewPretty(w io.Writer, colour bool) *Out {
 	return &Out{w: bufio.NewWriter(w), pretty: true, colour: colour}
 }

@@ -29,7 +29,7 @@ func TestBrowser(t *testing.T) {
 		width, height int
 		scheme        string
 	}{{"wide-light", 1200, 900, "light"}, {"wide-dark", 1200, 900, "dark"}, {"phone-light", 390, 844, "light"}, {"phone-dark", 390, 844, "dark"}} {
-		for name, path := range map[string]string{"overview": "/", "job": "/jobs/" + jobID, "jobs": "/jobs", "host": "/hosts/carol", "intruders": "/intruders", "live": "/live"} {
+		for name, path := range map[string]string{"overview": "/", "job": "/jobs/" + jobID, "jobs": "/jobs", "host": "/hosts/carol", "audit": "/audit", "intruders": "/intruders", "live": "/live"} {
 			t.Run(size.name+" "+name, func(t *testing.T) {
 				b.View(t, size.width, size.height, size.scheme)
 				b.Open(t, ts.URL+path)

@@ -27,7 +27,8 @@ type Events struct {
 	seconds *prometheus.HistogramVec
 
 	mu      sync.Mutex
-	newest  []spool.Event // oldest first
+	newest  []spool.Event       // oldest first
+	taken   map[spool.Stage]int // claims that were taken back from others
 	streams map[chan spool.Event]bool
 	minutes [keptMinutes]minute
 }
@@ -41,6 +42,7 @@ type minute struct {
 // NewEvents has seen nothing yet.
 func NewEvents() *Events {
 	return &Events{
+		taken:   map[spool.Stage]int{},
 		streams: map[chan spool.Event]bool{},
 		count: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "fencepost_events_total",
 			Help: "Events of this host's journal, by event and stage."}, []string{"event", "stage"}),
@@ -74,6 +76,8 @@ func (h *Events) Add(e spool.Event) {
 		m.Published++
 	case spool.EvDone:
 		m.Done++
+	case spool.EvReclaimed:
+		h.taken[e.Stage]++
 	}
 	for ch := range h.streams {
 		select {
@@ -81,6 +85,13 @@ func (h *Events) Add(e spool.Event) {
 		default: // who can't follow misses some
 		}
 	}
+}
+
+// reclaimed counts the claims that this host took back from others.
+func (h *Events) reclaimed(stage spool.Stage) int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.taken[stage]
 }
 
 // last are the newest events, newest first.

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"context"
 	"strings"
 	"time"
 )
@@ -39,4 +40,17 @@ type Trace struct {
 func ReadTrace(doc any, now time.Time) (Trace, error) {
 	t, err := as[trace](doc)
 	return Trace{t, now}, err
+}
+
+// Shelved asks n questions of a shelf that keeps most, and says how many it keeps,
+// and whether the last one is among them.
+func Shelved(n, most int) (kept int, last bool) {
+	s := &shelf[int, int]{most: most, every: time.Second, limit: time.Minute, look: func(_ context.Context, k int) (int, error) { return k, nil }}
+	for k := range n {
+		if v, err := s.get(context.Background(), k); v != k || err != nil {
+			return -1, false
+		}
+	}
+	_, last = s.kept[n-1]
+	return len(s.kept), last
 }

@@ -30,7 +30,7 @@ func (s *Server) guarded(next http.Handler) http.Handler {
 			http.Error(w, "this page only shows: GET or HEAD", http.StatusMethodNotAllowed)
 			return
 		}
-		if !s.cfg.AnyHost && s.cfg.Token == "" && !ownName(r.Host) {
+		if !s.cfg.AnyHost && !s.guards() && !ownName(r.Host) {
 			http.Error(w, "not served under this name: use an address, localhost or this machine's name", http.StatusMisdirectedRequest)
 			return
 		}
@@ -76,11 +76,21 @@ func ownName(host string) bool {
 	return err == nil && host == strings.ToLower(own)
 }
 
-// admitted checks the token: in a header, in the cookie, or once in the query,
-// which gives the cookie and takes the token out of the address.
+// guards says whether viewers have to show something.
+func (s *Server) guards() bool { return s.cfg.Token != "" || s.cfg.Certificates }
+
+// admitted checks the certificate, or the token: in a header, in the cookie, or
+// once in the query, which gives the cookie and takes the token out of the address.
 func (s *Server) admitted(w http.ResponseWriter, r *http.Request) bool {
-	if s.cfg.Token == "" || r.URL.Path == "/healthz" || r.URL.Path == "/readyz" {
+	if !s.guards() || r.URL.Path == "/healthz" || r.URL.Path == "/readyz" {
 		return true
+	}
+	if s.cfg.Certificates && r.TLS != nil && len(r.TLS.VerifiedChains) > 0 {
+		return true
+	}
+	if s.cfg.Token == "" {
+		http.Error(w, "a certificate is needed, from a CA in http_client_ca", http.StatusForbidden)
+		return false
 	}
 	cookie := digest("cookie " + s.cfg.Token)
 	if bearer, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer "); ok && same(bearer, s.cfg.Token) {
@@ -92,7 +102,7 @@ func (s *Server) admitted(w http.ResponseWriter, r *http.Request) bool {
 	q := r.URL.Query()
 	if same(q.Get("token"), s.cfg.Token) {
 		http.SetCookie(w, &http.Cookie{Name: cookieName, Value: cookie, Path: "/", HttpOnly: true, SameSite: http.SameSiteStrictMode,
-			MaxAge: 12 * 3600})
+			Secure: r.TLS != nil, MaxAge: 12 * 3600})
 		q.Del("token")
 		to := *r.URL
 		to.RawQuery = q.Encode()

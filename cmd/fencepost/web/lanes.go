@@ -122,7 +122,7 @@ func gap(all []traceEvent, i int, now time.Time) (span time.Duration, last bool)
 }
 
 func barWidth(d time.Duration) int {
-	return 44 + min(200, int(14*math.Log2(1+float64(d)/float64(100*time.Millisecond))))
+	return 54 + min(200, int(14*math.Log2(1+float64(d)/float64(100*time.Millisecond))))
 }
 
 // after says in which state an event leaves a job, in whose hands ("" = on the

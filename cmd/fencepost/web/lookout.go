@@ -111,7 +111,7 @@ func (l *lookout[T]) known() seen[T] {
 	return s
 }
 
-// ask reads the share for one viewer, within the limit. Its slot stays taken
+// ask reads the share for a list or a job, within the limit. Its slot stays taken
 // until the read has ended, so that a dead share costs a few goroutines only.
 func ask[T any](ctx context.Context, s *Server, read func(context.Context) (T, error)) (T, error) {
 	var none T

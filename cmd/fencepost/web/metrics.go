@@ -67,7 +67,7 @@ func descriptions() map[string]metricDoc {
 		{"lease_renewed", "1 if the last heartbeat could be written.", gauge, nil},
 		{"ready", "1 if this host takes work.", gauge, nil},
 		{"busy", "Claims that this host works on.", gauge, nil},
-		{"claims_total", "Claims by this instance, by stage and result: won or lost.", counter, []string{"stage", "result"}},
+		{"claims_total", "Claims, by stage and result: won or lost by this instance, or reclaimed from another by this host.", counter, []string{"stage", "result"}},
 		{"submissions_total", "Submissions by this instance, by result.", counter, []string{"result"}},
 		{"submit_steps_total", "What this instance did after a submission.", counter, []string{"step"}},
 		{"ingest_connections_total", "Connections that were accepted.", counter, nil},
@@ -110,6 +110,9 @@ func (g *gauges) Collect(ch chan<- prometheus.Metric) {
 	self := g.s.cfg.Source.Self()
 	put("build_info", 1, self.Host, self.Version, self.ConfigDigest, runtime.Version(), self.SpoolID)
 	own(put, self)
+	for _, stage := range spool.Stages() {
+		put("claims_total", float64(g.s.cfg.Events.reclaimed(stage)), string(stage), "reclaimed")
+	}
 	p := g.s.pictures.get(context.Background(), g.s.cfg.Limit)
 	up := p.had && p.trouble == nil
 	put("share_up", one(up))

@@ -2,7 +2,6 @@ package web
 
 import (
 	"bytes"
-	"context"
 	"crypto/sha256"
 	"embed"
 	"encoding/base64"
@@ -157,12 +156,11 @@ func (s *Server) hostPage(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Server) jobs(r *http.Request, q JobsQuery) (any, error) {
-	return ask(r.Context(), s, func(ctx context.Context) (any, error) { return s.cfg.Source.Jobs(ctx, q) })
+	return s.lists.get(r.Context(), q)
 }
 
 func (s *Server) job(r *http.Request) (JobDocs, error) {
-	id := strings.ToLower(strings.TrimSpace(r.PathValue("id")))
-	return ask(r.Context(), s, func(ctx context.Context) (JobDocs, error) { return s.cfg.Source.Job(ctx, id) })
+	return s.traces.get(r.Context(), strings.ToLower(strings.TrimSpace(r.PathValue("id"))))
 }
 
 // jobsPage is a list, or the search: the one job that a prefix names is shown.
@@ -227,6 +225,26 @@ func (s *Server) jobPage(w http.ResponseWriter, r *http.Request) {
 		p.Refresh = 0
 	}
 	s.show(w, http.StatusOK, "job", p)
+}
+
+// auditPage is the last audit's balance, as an equation.
+func (s *Server) auditPage(w http.ResponseWriter, r *http.Request) {
+	p := page{Title: "Audit", Tab: "audit", Refresh: 30}
+	b := auditBody{Every: short(s.cfg.AuditEvery)}
+	a := s.audit(r)
+	if a.trouble != nil && !errors.Is(a.trouble, errSlow) {
+		b.Words = "The last audit failed: " + a.trouble.Error()
+	}
+	if a.had {
+		doc, err := as[balance](a.value)
+		if err != nil {
+			s.sorry(w, err)
+			return
+		}
+		b.Balance, b.At, b.Rows = &doc, clock(a.at), doc.rows()
+	}
+	p.Body = b
+	s.show(w, http.StatusOK, "audit", p)
 }
 
 func (s *Server) livePage(w http.ResponseWriter, _ *http.Request) {

@@ -23,6 +23,7 @@ type status struct {
 	Parked     int            `json:"parked"`
 	Failed     int            `json:"failed"`
 	Done       int            `json:"done"`
+	LastDay    lastDay        `json:"last_day"`
 	Hosts      []host         `json:"hosts"`
 	Intruders  int            `json:"intruders"`
 	Foreign    int            `json:"foreign_files"`
@@ -31,6 +32,16 @@ type status struct {
 	Lost       []lost         `json:"vanished_jobs"`
 	Alarms     []alarm        `json:"alarms"`
 	Problems   []problem      `json:"problems"`
+}
+
+type lastDay struct {
+	Accepted int `json:"accepted"`
+	Done     int `json:"done"`
+	Failed   int `json:"failed"`
+	Parked   int `json:"parked"`
+	Held     int `json:"held"`
+	OnTheWay int `json:"on_the_way"`
+	Vanished int `json:"vanished"`
 }
 
 type problem struct {
@@ -95,6 +106,12 @@ type intruder struct {
 	Host     string `json:"host"`
 	Machine  string `json:"machine_id"`
 	Version  string `json:"version"`
+	Hostname string `json:"hostname"`
+	Address  string `json:"addresses"`
+	User     string `json:"user"`
+	Program  string `json:"program"`
+	PID      int    `json:"pid"`
+	KnownAs  string `json:"known_as"`
 	Reason   string `json:"reason"`
 	First    string `json:"first"`
 	Last     string `json:"last"`
@@ -150,6 +167,8 @@ type jobs struct {
 
 type trace struct {
 	Job    string       `json:"job"`
+	Name   string       `json:"name"`
+	Owner  string       `json:"owner"`
 	State  string       `json:"state"`
 	Where  *job         `json:"where"`
 	Files  []string     `json:"files"`
@@ -175,6 +194,8 @@ type traceEvent struct {
 type why struct {
 	State   string   `json:"state"`
 	Moves   bool     `json:"moves"`
+	Verdict string   `json:"verdict"`
+	Next    string   `json:"next"`
 	Gates   []gate   `json:"gates"`
 	Reasons []reason `json:"reasons"`
 }
@@ -182,7 +203,19 @@ type why struct {
 type gate struct {
 	Gate   string `json:"gate"`
 	Pass   bool   `json:"pass"`
+	Waits  bool   `json:"waits"`
 	Detail string `json:"detail"`
+}
+
+// Word is pass, wait or stop.
+func (g gate) Word() string {
+	switch {
+	case g.Pass:
+		return "pass"
+	case g.Waits:
+		return "wait"
+	}
+	return "stop"
 }
 
 type reason struct {

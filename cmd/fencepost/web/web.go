@@ -2,6 +2,7 @@ package web
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"html/template"
@@ -64,6 +65,11 @@ type Config struct {
 	Files  *Files  // that measures the operations on the share; nil = nothing is measured
 	// Token is asked of every viewer, but not by /healthz and /readyz; "" = none.
 	Token string
+	// TLS makes the page speak TLS; nil = plain HTTP.
+	TLS *tls.Config
+	// Certificates lets viewers in who have shown a certificate that TLS verified;
+	// without a Token nobody else, but to /healthz and /readyz.
+	Certificates bool
 	// AnyHost answers under every name. Otherwise, and without a token, only
 	// under addresses and names of this machine: a web page elsewhere could
 	// make a browser read this one under a name of its own.
@@ -81,7 +87,9 @@ type Server struct {
 	cfg      Config
 	pictures *lookout[*view]
 	audits   *lookout[any]
-	asked    chan struct{} // slots of reads for one viewer
+	lists    *shelf[JobsQuery, any]
+	traces   *shelf[string, JobDocs]
+	asked    chan struct{} // slots of reads for lists and jobs
 	busy     chan struct{} // slots of viewers
 	streams  chan struct{}
 	pages    *template.Template
@@ -95,7 +103,8 @@ type Server struct {
 // Bounds that no setting changes.
 const (
 	maxConns  = 256
-	maxAsked  = 4 // reads of the share under way for single viewers
+	maxAsked  = 4  // reads of the share under way for lists and jobs
+	maxKept   = 32 // lists, and jobs, that viewers share
 	maxHeader = 16 << 10
 )
 
@@ -120,6 +129,12 @@ func New(cfg Config) (*Server, error) {
 		streams: make(chan struct{}, max(1, cfg.Viewers/2)), stop: make(chan struct{})}
 	s.pictures = &lookout[*view]{every: time.Second, part: 10, limit: cfg.Limit, look: s.look}
 	s.audits = &lookout[any]{every: cfg.AuditEvery, part: 20, limit: 10 * time.Minute, look: cfg.Source.Audit}
+	s.lists = &shelf[JobsQuery, any]{most: maxKept, every: time.Second, limit: cfg.Limit, look: func(ctx context.Context, q JobsQuery) (any, error) {
+		return ask(ctx, s, func(ctx context.Context) (any, error) { return cfg.Source.Jobs(ctx, q) })
+	}}
+	s.traces = &shelf[string, JobDocs]{most: maxKept, every: time.Second, limit: cfg.Limit, look: func(ctx context.Context, id string) (JobDocs, error) {
+		return ask(ctx, s, func(ctx context.Context) (JobDocs, error) { return cfg.Source.Job(ctx, id) })
+	}}
 	var err error
 	if s.pages, s.csp, err = parsePages(); err != nil {
 		return nil, fmt.Errorf("parse pages: %w", err)
@@ -148,7 +163,9 @@ func (s *Server) routes() (*http.ServeMux, error) {
 		"/jobs/{id}":            s.jobPage,
 		"/live":                 s.livePage,
 		"/intruders":            s.intrudersPage,
+		"/audit":                s.auditPage,
 		"/events":               s.streamed(s.events),
+		"/api/v1/events":        s.streamed(s.events),
 		"/api/v1/{$}":           s.apiIndex,
 		"/api/v1/status":        s.apiPicture("status", func(p Picture) any { return p.Status }),
 		"/api/v1/hosts":         s.apiPicture("hosts", func(p Picture) any { return p.Hosts }),
@@ -173,7 +190,11 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 	hs := &http.Server{Handler: s.handler, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second,
 		WriteTimeout: 30 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: maxHeader}
 	served := make(chan error, 1)
-	go func() { served <- hs.Serve(&boundedListener{Listener: ln, slots: make(chan struct{}, maxConns)}) }()
+	bounded := net.Listener(&boundedListener{Listener: ln, slots: make(chan struct{}, maxConns)})
+	if s.cfg.TLS != nil {
+		bounded = tls.NewListener(bounded, s.cfg.TLS)
+	}
+	go func() { served <- hs.Serve(bounded) }()
 	select {
 	case err := <-served:
 		return fmt.Errorf("serve: %w", err)

@@ -28,6 +28,7 @@ const (
 // source is a spool with one of everything, whose texts are hostile.
 type source struct {
 	looks atomic.Int32
+	reads atomic.Int32                  // of lists and jobs
 	hang  atomic.Pointer[chan struct{}] // looks wait for it
 	fail  atomic.Pointer[error]
 	self  web.Self
@@ -87,6 +88,7 @@ func (s *source) Audit(context.Context) (any, error) {
 }
 
 func (s *source) Jobs(_ context.Context, q web.JobsQuery) (any, error) {
+	s.reads.Add(1)
 	one := doc{"job": jobID, "state": "parked", "stage": "submit", "host": "alpha", "epoch": 3, "generation": 2, "cluster_id": "4711" + evil, "time": "2026-01-02T03:04:05Z"}
 	if !strings.HasPrefix(jobID, q.Prefix) {
 		return doc{"jobs": []doc{}, "total": 0}, s.wait()
@@ -95,6 +97,7 @@ func (s *source) Jobs(_ context.Context, q web.JobsQuery) (any, error) {
 }
 
 func (s *source) Job(_ context.Context, prefix string) (web.JobDocs, error) {
+	s.reads.Add(1)
 	switch prefix {
 	case "none":
 		return web.JobDocs{}, fmt.Errorf("%w: none", spool.ErrNotFound)
@@ -102,7 +105,9 @@ func (s *source) Job(_ context.Context, prefix string) (web.JobDocs, error) {
 		return web.JobDocs{}, fmt.Errorf("%w 0: several", spool.ErrAmbiguous)
 	}
 	return web.JobDocs{Trace: traceDoc(), Why: doc{"state": "parked", "gates": []doc{{"gate": "accepted", "pass": true, "detail": "it passed the gate"},
+		{"gate": "its host", "waits": true, "detail": "another host takes it back"},
 		{"gate": "not parked", "pass": false, "detail": "its outcome is unclear: a person decides"}},
+		"verdict": "it stands at \"not parked\"" + evil, "next": "fencepost unpark",
 		"reasons": []doc{{"time": "2026-01-02T03:09:05Z", "host": "bravo", "event": "parked", "reason": "the answer was lost " + evil, "token": "alpha/3/15"}}}}, s.wait()
 }
 
@@ -169,7 +174,8 @@ func pages() map[string][]string {
 		"/hosts/carol":          {"Host carol", "unfit", "3d1219c7"},
 		"/jobs":                 {jobID, "parked"},
 		"/jobs?state=parked":    {jobID},
-		"/jobs/" + jobID:        {"Who had it, and for how long", "the answer was lost", `id="e8"`, "11.0 s"},
+		"/jobs/" + jobID:        {"Who had it, and for how long", "the answer was lost", `id="e8"`, "11.0 s", `<li class="wait">`, "it stands at", "fencepost unpark"},
+		"/audit":                {"The balance is wrong", "accepted, at the gate", jobID, "1014"},
 		"/intruders":            {"old-submit-2", "canary", jobID},
 		"/live":                 {"What <b>alpha</b> does"},
 		"/api/v1/":              {"fencepost.api/v1"},
@@ -368,6 +374,38 @@ func TestOneLookForAll(t *testing.T) {
 	}
 }
 
+// Viewers of one list, or of one job, share the answer; other questions have
+// answers of their own, and are forgotten in time.
+func TestOneAnswerForTheSameQuestion(t *testing.T) {
+	s := newSource()
+	hold := make(chan struct{})
+	s.hang.Store(&hold)
+	ts := start(t, s, func(c *web.Config) { c.Limit = 30 * time.Second })
+	var wg sync.WaitGroup
+	for _, path := range []string{"/jobs?state=parked", "/api/v1/jobs?state=parked", "/jobs/" + jobID, "/api/v1/jobs/" + jobID, "/api/v1/jobs/" + jobID + "/why"} {
+		for range 8 {
+			wg.Go(func() {
+				if code, body, _ := get(t, ts.URL+path); code != http.StatusOK {
+					t.Errorf("%s: got %d %s", path, code, body)
+				}
+			})
+		}
+	}
+	for end := time.Now().Add(time.Minute); s.reads.Load() < 2 && time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+	}
+	s.hang.Store(nil)
+	close(hold)
+	wg.Wait()
+	// All came while one read was under way, or within the second after it: but
+	// on a busy machine some may have come later.
+	if got := s.reads.Load(); got < 2 || got > 10 {
+		t.Errorf("40 requests for a list and a job: got %d reads, want 2", got)
+	}
+	if kept, last := web.Shelved(100, 32); kept != 32 || !last {
+		t.Errorf("of 100 answers %d are kept (the last: %t), want the last 32", kept, last)
+	}
+}
+
 func TestStreamAndLimits(t *testing.T) {
 	events := web.NewEvents()
 	ts := start(t, newSource(), func(c *web.Config) { c.Events = events; c.Viewers = 2 })
@@ -393,6 +431,19 @@ func TestStreamAndLimits(t *testing.T) {
 	}
 	if code, body, _ := get(t, ts.URL+"/live"); code != 200 || !strings.Contains(body, "claimed") {
 		t.Errorf("live: got %d", code)
+	}
+}
+
+// Claims that were taken back from others are counted from the journal's events.
+func TestReclaimedClaims(t *testing.T) {
+	events := web.NewEvents()
+	ts := start(t, newSource(), func(c *web.Config) { c.Events = events })
+	for range 3 {
+		events.Add(spool.Event{Event: "reclaimed", Job: jobID, Stage: spool.Submit})
+	}
+	if _, body, _ := get(t, ts.URL+"/metrics"); !strings.Contains(body, `fencepost_claims_total{result="reclaimed",stage="submit"} 3`) ||
+		!strings.Contains(body, `fencepost_claims_total{result="reclaimed",stage="translate"} 0`) {
+		t.Errorf("got %s", body)
 	}
 }
 
