@@ -45,7 +45,7 @@ func TestReloadRules(t *testing.T) {
 
 	reload("nonsense")
 	eventually(t, 20*time.Second, func() string {
-		if log := tail(a.log); !strings.Contains(log, `"event":"reload_refused"`) {
+		if log := tail(a.log); !strings.Contains(log, `"event":"reload-refused"`) {
 			return "no word on nonsense: " + log
 		}
 		return ""

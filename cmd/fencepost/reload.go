@@ -113,7 +113,7 @@ func (d *daemon) reload(ctx context.Context, desk *reception, old *config.Loaded
 		err = d.apply(ctx, desk, next)
 	}
 	if err != nil {
-		d.log.Error().Err(err).Str("event", "reload_refused").Msg("the configuration isn't reloaded: what was set before counts on")
+		d.log.Error().Err(err).Str("event", "reload-refused").Msg("the configuration isn't reloaded: what was set before counts on")
 		d.unit.say("STATUS=reload refused: " + strings.ReplaceAll(err.Error(), "\n", "; "))
 		return old
 	}
@@ -166,14 +166,14 @@ func (d *daemon) apply(ctx context.Context, desk *reception, next *config.Loaded
 
 func (d *daemon) reopenLog() {
 	if d.sink.file == "" {
-		d.log.Warn().Str("event", "reopen_log").Msg("logs to standard error: there is no file to open again")
+		d.log.Warn().Str("event", "reopen-log").Msg("logs to standard error: there is no file to open again")
 		return
 	}
 	if err := d.sink.reopen(); err != nil {
-		d.log.Error().Err(err).Str("event", "reopen_log").Msg("the old file is written on")
+		d.log.Error().Err(err).Str("event", "reopen-log").Msg("the old file is written on")
 		return
 	}
-	d.log.Info().Str("event", "reopen_log").Str("file", d.sink.file).Send()
+	d.log.Info().Str("event", "reopen-log").Str("file", d.sink.file).Send()
 }
 
 // printHeld says what is being worked on, from memory: the share may not answer.

@@ -132,7 +132,7 @@ func TestReload(t *testing.T) {
 	}
 	set("poll = \"1s\"\nlisten = \"127.0.0.1:1\"\n")
 	a.signal(syscall.SIGHUP)
-	logged(`"event":"reload_refused"`, "poll can't change while the daemon runs")
+	logged(`"event":"reload-refused"`, "poll can't change while the daemon runs")
 	if code, _ := send(); code == 0 {
 		t.Error("a refused reload changed the rules of clients")
 	}
@@ -163,7 +163,7 @@ func TestLogReopened(t *testing.T) {
 	}
 	a.signal(syscall.SIGUSR1)
 	eventually(t, time.Minute, func() string {
-		if text, _ := os.ReadFile(log); !strings.Contains(string(text), "reopen_log") {
+		if text, _ := os.ReadFile(log); !strings.Contains(string(text), "reopen-log") {
 			return "no new file"
 		}
 		return ""

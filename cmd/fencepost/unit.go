@@ -77,7 +77,7 @@ func (u *unit) watch(ctx context.Context, log zerolog.Logger, stalled func() (st
 		}
 		if !hungry {
 			hungry = true
-			log.Error().Str("event", "no_progress").Str("loop", loop).Dur("since", since).Msg("no progress: the watchdog isn't fed")
+			log.Error().Str("event", "no-progress").Str("loop", loop).Dur("since", since).Msg("no progress: the watchdog isn't fed")
 		}
 		u.say(fmt.Sprintf("STATUS=no progress of %s for %s", loop, since.Round(time.Second)))
 	}

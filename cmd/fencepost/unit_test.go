@@ -72,7 +72,7 @@ func TestWatchdogIsFedByProgressOnly(t *testing.T) {
 	}
 	cancel()
 	<-ended
-	if n := strings.Count(log.String(), "no_progress"); n != 1 {
+	if n := strings.Count(log.String(), "no-progress"); n != 1 {
 		t.Errorf("logged %d times, want once\n%s", n, log.String())
 	}
 }

@@ -131,7 +131,7 @@ func (s *Site) install(ctx context.Context, c SiteConfig) error {
 		return err
 	}
 	at := s.inside("")
-	conf := fmt.Sprintf("heartbeat = %q\nlease = %q\npoll = \"500ms\"\n[log]\nformat = \"json\"\n[cluster]\nname = \"command\"\nsweep_every = \"3s\"\n"+
+	conf := fmt.Sprintf("timeout = \"2m\"\nheartbeat = %q\nlease = %q\npoll = \"500ms\"\n[log]\nformat = \"json\"\n[cluster]\nname = \"command\"\nsweep_every = \"3s\"\n"+
 		"[cluster.command]\nsubmit = [%q]\nrelease = [%q]\ncancel = [%q]\nprobe = [%q]\n"+
 		"find = [\"/usr/bin/awk\", \"-f\", %q, %q]\nconfirm_after = \"2s\"\n", s.heartbeat, s.lease,
 		at+"/submit", at+"/release", at+"/cancel", at+"/probe", at+"/find.awk", at+"/log")
