@@ -108,6 +108,16 @@ func (r *run) recordFault(f Fault, h *host, words string, until time.Duration) {
 	r.record(e)
 }
 
+// faultsEnd: none lasts longer than until now, whatever was planned.
+func (r *run) faultsEnd() {
+	now := int64(r.w.Now())
+	for i := range r.events {
+		if e := &r.events[i]; e.Until > now {
+			e.Until = max(now, e.T)
+		}
+	}
+}
+
 func (r *run) recordEvent(h *host, ev spool.Event) {
 	if ev.Job != "" || ev.Event == spool.EvTrouble {
 		r.record(history.Event{Kind: "job", Host: h.lane(), Proc: h.procName(), Op: ev.Event, Job: ev.Job,

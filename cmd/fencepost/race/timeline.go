@@ -207,6 +207,7 @@ func (r *run) copyOf(path string) {
 // heal ends all faults. What is on its way still lands.
 func (r *run) heal() {
 	r.chaos = false
+	r.faultsEnd()
 	r.recordNote("all faults are over")
 	r.setFull(false)
 	for _, g := range r.guests {
