@@ -37,8 +37,9 @@ func newServeCmd(g *globals) *cobra.Command {
 			"output when it is ready:\n\n  ready host=NAME epoch=N listen=ADDR:PORT http=ADDR:PORT\n\n" +
 			"At a stop it takes no more work, finishes or returns what it has claimed, says goodbye and\n" +
 			"exits with 0. At SIGHUP it reads the rules of clients and the job types again; its log names\n" +
-			"what else has changed in the configuration, and wants a restart. Exit 6: another instance has this host's lease. Exit 7: the host is not\n" +
-			"enrolled, or was fenced by a person.",
+			"what else has changed in the configuration, and wants a restart.\n\n" +
+			"Exit 6: another instance has this host's lease. Exit 7: the host is not enrolled, or was\n" +
+			"fenced by a person.",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := g.config(cmd)
