@@ -26,6 +26,7 @@ func checkCBOR(body []byte) error {
 type cborChecker struct {
 	b []byte
 	i int // the next byte
+	n int // items so far
 }
 
 func (c *cborChecker) fail(at int, format string, args ...any) error {
@@ -48,6 +49,9 @@ func (c *cborChecker) item(depth int) error {
 	at := c.i
 	if depth > MaxDepth {
 		return c.fail(at, "nested deeper than %d", MaxDepth)
+	}
+	if c.n++; c.n > MaxItems {
+		return c.fail(at, "more than %d items", MaxItems)
 	}
 	major, n, err := c.head()
 	if err != nil {

@@ -43,6 +43,10 @@ const (
 	MaxHost   = 253 // of a host's name
 	MaxReason = 1024
 
+	// MaxItems bounds what a frame's body is made of, keys counted, too: an item of
+	// a byte or two becomes some dozen in memory. Legal messages need 3,400.
+	MaxItems = 8192
+
 	// MaxDepth bounds nesting in JSON and CBOR. Legal documents need 3.
 	MaxDepth = 8
 )

@@ -215,7 +215,12 @@ func cborVectors() []vector {
 	deep := bad("deep", "nested deeper than 8, in a key that would be ignored", "")
 	deep.payload = codec.AppendFrame(nil, codec.TypeHello,
 		unhex("a3 61 78 81 81 81 81 81 81 81 81 01 66 636c69656e74 61 61 68 76657273696f6e73 81 01"))
+	many := bad("many", "more than 8,192 items, in a key that would be ignored", "")
+	many.maxBody = 16384
+	many.payload = codec.AppendFrame(nil, codec.TypeHello,
+		unhex("a3 61 78 99 2000"+strings.Repeat("00", 8192)+"66 636c69656e74 61 61 68 76657273696f6e73 81 01"))
 	return []vector{
+		many,
 		bad("empty", "no body", ""),
 		bad("trailing", "a byte after the end", "a1"+nonce+"01 00"),
 		bad("cut", "ends inside the map", "a1"+nonce),

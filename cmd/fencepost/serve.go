@@ -41,8 +41,9 @@ func newServeCmd(g *globals) *cobra.Command {
 			"the log file again, SIGQUIT prints what it has in hand.\n\n" +
 			"At a stop it takes no more work, finishes or returns what it has claimed, says goodbye and\n" +
 			"exits with 0. At SIGHUP it reads the rules of clients and the job types again; its log names\n" +
-			"what else has changed in the configuration, and wants a restart. Exit 6: another instance has this host's lease. Exit 7: the host is not\n" +
-			"enrolled, or was fenced by a person.",
+			"what else has changed in the configuration, and wants a restart.\n\n" +
+			"Exit 6: another instance has this host's lease. Exit 7: the host is not enrolled, or was\n" +
+			"fenced by a person.",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := g.config(cmd)
@@ -266,6 +267,9 @@ func (d *daemon) nodeConfig(sp *spool.Spool, dir string) (node.Config, error) {
 			return cfg, &exitError{code: exitUsage, err: err}
 		}
 		cfg.Cluster = d.cluster
+		if c.Cluster.Name == "local" && c.SpoolKeyFile != "" {
+			d.log.Warn().Str("event", "unsigned_scripts").Msg("spool_key_file is set, but the embedded cluster runs scripts and work directories that lie on the share unsigned: who can write there can change what runs")
+		}
 	}
 	cfg.Submit = opt
 	return cfg, nil

@@ -41,3 +41,6 @@ func (c *Cluster) TakeSlot() error {
 	}
 	return err
 }
+
+// OpenOutput opens a file for what a job prints.
+var OpenOutput = openOnce

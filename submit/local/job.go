@@ -33,8 +33,8 @@ func runJob(fs vfs.FS, o order, job codec.Job, told <-chan os.Signal, s *Status)
 		s.Reason = "never run: " + err.Error()
 		return
 	}
-	stdout, err1 := openOutput(filepath.Join(o.Root, StdoutPath(id)))
-	stderr, err2 := openOutput(filepath.Join(o.Root, StderrPath(id)))
+	stdout, err1 := openOutput(o.Root, StdoutPath(id))
+	stderr, err2 := openOutput(o.Root, StderrPath(id))
 	if err := errors.Join(err1, err2); err != nil {
 		s.Reason = "never run: " + err.Error()
 		return
@@ -106,15 +106,45 @@ func writeScript(fs vfs.FS, id, text string) error {
 	return errors.Join(err, rerr, fs.Remove(scriptPath(id)))
 }
 
-func openOutput(name string) (f *os.File, err error) {
+func openOutput(root, name string) (f *os.File, err error) {
 	for try := range openTries {
 		time.Sleep(time.Duration(try) * 200 * time.Millisecond)
-		f, err = os.OpenFile(name, os.O_CREATE|os.O_WRONLY|os.O_APPEND|syscall.O_NOFOLLOW, 0o640)
-		if err == nil {
+		if f, err = openOnce(root, name); err == nil {
 			return f, nil
 		}
 	}
 	return nil, err
+}
+
+// openOnce opens a file of the spool to append to it. As everywhere on the share,
+// no symbolic link is followed on the way, and the descriptor is asked what it is:
+// opening a pipe would wait for its reader.
+func openOnce(root, name string) (*os.File, error) {
+	const flags = unix.O_CREAT | unix.O_WRONLY | unix.O_APPEND | unix.O_NOFOLLOW | unix.O_NONBLOCK | unix.O_CLOEXEC | unix.O_NOCTTY
+	dir, err := unix.Open(root, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, &os.PathError{Op: "open", Path: root, Err: err}
+	}
+	defer unix.Close(dir)
+	fd, err := unix.Openat2(dir, name, &unix.OpenHow{Flags: flags, Mode: 0o640, Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS})
+	if err == unix.ENOSYS || err == unix.EPERM { // a kernel, or a filter, without it
+		fd, err = unix.Openat(dir, name, flags, 0o640)
+	}
+	if err != nil {
+		return nil, &os.PathError{Op: "open", Path: name, Err: err}
+	}
+	var st unix.Stat_t
+	if err = unix.Fstat(fd, &st); err == nil && st.Mode&unix.S_IFMT != unix.S_IFREG {
+		err = errors.New("not a regular file")
+	}
+	if err == nil {
+		err = unix.SetNonblock(fd, false) // the job gets it
+	}
+	if err != nil {
+		unix.Close(fd)
+		return nil, &os.PathError{Op: "open", Path: name, Err: err}
+	}
+	return os.NewFile(uintptr(fd), name), nil
 }
 
 // supervise runs the program to its end, or ends it: at the time limit, and

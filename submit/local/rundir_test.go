@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"fencepost/submit/local"
@@ -74,5 +75,43 @@ func TestSlotIsNoLink(t *testing.T) {
 	}
 	if data, _ := os.ReadFile(precious); string(data) != "precious" {
 		t.Errorf("got %q", data)
+	}
+}
+
+// What a job prints goes into a file of the spool, whatever somebody has put in
+// its place: nothing outside is written, and nobody waits for a pipe's reader.
+func TestOutputIsAFile(t *testing.T) {
+	root, outside := t.TempDir(), t.TempDir()
+	precious := filepath.Join(outside, "precious")
+	if err := errors.Join(os.Mkdir(filepath.Join(root, "local"), 0o700), os.Mkdir(filepath.Join(root, "local/b"), 0o700),
+		os.WriteFile(precious, []byte("precious"), 0o600), os.Symlink(outside, filepath.Join(root, "local/a")),
+		os.Symlink(precious, filepath.Join(root, "local/b/link")), syscall.Mkfifo(filepath.Join(root, "local/b/pipe"), 0o600),
+		os.Mkdir(filepath.Join(root, "local/b/dir"), 0o700)); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"local/a/precious", "local/a/new", "local/b/link", "local/b/pipe", "local/b/dir"} {
+		if f, err := local.OpenOutput(root, name); err == nil {
+			t.Errorf("%s: opened", name)
+			f.Close()
+		}
+	}
+	for range 2 { // it is appended to
+		f, err := local.OpenOutput(root, "local/b/stdout")
+		if err == nil {
+			_, err = f.WriteString("x")
+			err = errors.Join(err, f.Close())
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if data, _ := os.ReadFile(filepath.Join(root, "local/b/stdout")); string(data) != "xx" {
+		t.Errorf("got %q", data)
+	}
+	if data, _ := os.ReadFile(precious); string(data) != "precious" {
+		t.Errorf("outside: got %q", data)
+	}
+	if left, _ := filepath.Glob(filepath.Join(outside, "*")); len(left) != 1 {
+		t.Errorf("outside: got %q", left)
 	}
 }
