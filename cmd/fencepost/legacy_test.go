@@ -240,9 +240,10 @@ func takesWhatTheOldUserWrites(t *testing.T, share string, us uint32, run func(u
 	s := &site{t: t, bin: bin, dir: t.TempDir(), spool: share, own: map[string][]string{}, hosts: map[string]*proc{},
 		as: map[string]*syscall.Credential{"a": {Uid: us, Gid: us}}}
 	t.Cleanup(s.stopAll)
-	s.run(0, "layout", "--spool", share, "--inbox", "xml,settle=1s")
-	s.run(0, "enroll", "a", "--spool", share)
-	run(0, fmt.Sprintf("chown -R %d:%d $site/fencepost.toml $site/roster $site/hosts", us, us))
+	if _, errs, code := s.try("layout", "--spool", share, "--inbox", "xml"); code != 2 || !strings.Contains(errs, "run it as that user") {
+		t.Errorf("as root: exit %d\n%s", code, errs)
+	}
+	run(us, "$site/fencepost layout --spool $site --inbox xml,settle=1s && $site/fencepost enroll a --spool $site")
 	run(us+1, `rm $site/xml/JOB_3.xml; echo '{"name": "old", "command": ["/bin/true"]}' >$site/xml/JOB_4.xml`)
 	s.start("a", "--cluster-command", "submit="+share+"/submit")
 	eventually(t, 2*time.Minute, func() string {
