@@ -1,6 +1,7 @@
 package main_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"net"
@@ -9,6 +10,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -204,6 +206,62 @@ func TestQuitPrintsHeld(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.await(time.Minute, 1)
+}
+
+// TestSignalsBeforeReady: a host that waits for its lease answers, too.
+func TestSignalsBeforeReady(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("only root's first words tell that its handlers are there")
+	}
+	s, m := newSite(t, []string{"a"}), newManager(t)
+	s.start("a")
+	cmd := exec.Command(s.bin, "serve", "--spool", s.spool, "--host", "a", "--listen", "127.0.0.1:0", "--lease", "20s")
+	var errs lockedBuffer
+	cmd.Stderr, cmd.Env = &errs, append(os.Environ(), "NOTIFY_SOCKET="+m.path)
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan struct{})
+	go func() { defer close(ended); _ = cmd.Wait() }()
+	t.Cleanup(func() { _ = cmd.Process.Kill(); <-ended })
+	eventually(t, time.Minute, func() string {
+		// Not before its handler is there: by default the signal ends it.
+		if !strings.Contains(errs.String(), "root") {
+			return "it says nothing"
+		}
+		_ = cmd.Process.Signal(syscall.SIGQUIT)
+		_ = cmd.Process.Signal(syscall.SIGHUP)
+		time.Sleep(100 * time.Millisecond)
+		if got := errs.String(); !strings.Contains(got, "the loop that hasn't come round for longest: lease") || !strings.Contains(got, `"event":"reloaded"`) {
+			return "it says:\n" + got
+		}
+		return ""
+	})
+	_ = m.conn.SetReadDeadline(time.Now().Add(300 * time.Millisecond))
+	buf := make([]byte, 4096)
+	for n, err := m.conn.Read(buf); err == nil; n, err = m.conn.Read(buf) {
+		if strings.Contains(string(buf[:n]), "READY") {
+			t.Error("it said that it is ready")
+		}
+	}
+}
+
+// lockedBuffer is a buffer that a process writes to while a test reads it.
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lockedBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
 }
 
 // TestSocketActivation: the service manager's socket is what is listened on; jobs
