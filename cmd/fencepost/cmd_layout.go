@@ -4,10 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
 
 	"fencepost/cmd/fencepost/config"
 	"fencepost/cmd/fencepost/show"
@@ -91,7 +94,7 @@ func (g *globals) layout(cmd *cobra.Command, ch layoutChange) error {
 		f, err := spool.ReadFormat(s.FS)
 		changed := false
 		if err == nil && !ch.empty() {
-			if err := nobodyRuns(ctx, s, ch.flags.force); err != nil {
+			if err := errors.Join(notAsRoot(s.Dir), nobodyRuns(ctx, s, ch.flags.force)); err != nil {
 				return layoutDoc{}, err
 			}
 			op := newOperator(s, c, host, ch.flags)
@@ -104,6 +107,17 @@ func (g *globals) layout(cmd *cobra.Command, ch layoutChange) error {
 		return err
 	}
 	return g.print("layout", doc, func(o *show.Out) { printLayout(o, doc, !ch.empty()) })
+}
+
+// notAsRoot refuses to make the format file root's, if it is somebody else's: the
+// hosts couldn't read it any more.
+func notAsRoot(dir string) error {
+	var st unix.Stat_t
+	if os.Geteuid() != 0 || unix.Stat(filepath.Join(dir, spool.FormatFile), &st) != nil || st.Uid == 0 {
+		return nil
+	}
+	return &exitError{code: exitUsage, err: fmt.Errorf("%s belongs to user %d, and would be root's", spool.FormatFile, st.Uid),
+		next: fmt.Sprintf("run it as that user: setpriv --reuid %d --regid %d --clear-groups fencepost layout ...", st.Uid, st.Gid)}
 }
 
 // nobodyRuns refuses a change that a running instance would not see.

@@ -170,6 +170,39 @@ func TestMovingOverFromTheFront(t *testing.T) {
 	t.Logf("handed over and not come back: %d", last("handed over"))
 }
 
+// TestMovingOverFromTheMiddle: fencepost translates between two legacy programs,
+// on two hosts that are killed again and again: what it adopts and hands over is
+// submitted once.
+func TestMovingOverFromTheMiddle(t *testing.T) {
+	l, g := newLegacySite(t), guide(t)
+	toy, _, _ := strings.Cut(g["The toy"], "CLUSTER= start forgotten")
+	out := l.run(toy + g["The spool"] + `
+kill -9 $translate
+fencepost layout --inbox xml,settle=1s --foreign 'submit=json/JOB_*.json'
+host() { start $1 fencepost serve --host $1 --stages translate,submit; }
+host a; a=$!
+host b; b=$!
+python3 $toy/client.py --to 127.0.0.1:7400 --name middle --count 200 --every 0.05 & client=$!
+for i in 1 2 3 4; do
+    sleep 1.3; kill -9 $a; host a; a=$!
+    sleep 0.7; kill -9 $b; host b; b=$!
+done
+wait $client
+drained $site/xml
+finished
+drained $site/json $site/work
+fencepost audit --wait 4s
+kill $a $b $ingest $submit
+: 127.0.0.1:7433
+`)
+	l.wantAll(map[string]int{"middle": 200})
+	for _, want := range []string{`(?m)^handed over\s+200$`, `(?m)^difference\s+0$`} {
+		if !regexp.MustCompile(want).MatchString(out) {
+			t.Errorf("it didn't print %s:\n%s", want, out)
+		}
+	}
+}
+
 // TestShutOut: with the guide's permissions the old user writes to its inbox, and
 // takes nothing but what it made itself.
 func TestShutOut(t *testing.T) {
@@ -240,9 +273,10 @@ func takesWhatTheOldUserWrites(t *testing.T, share string, us uint32, run func(u
 	s := &site{t: t, bin: bin, dir: t.TempDir(), spool: share, own: map[string][]string{}, hosts: map[string]*proc{},
 		as: map[string]*syscall.Credential{"a": {Uid: us, Gid: us}}}
 	t.Cleanup(s.stopAll)
-	s.run(0, "layout", "--spool", share, "--inbox", "xml,settle=1s")
-	s.run(0, "enroll", "a", "--spool", share)
-	run(0, fmt.Sprintf("chown -R %d:%d $site/fencepost.toml $site/roster $site/hosts", us, us))
+	if _, errs, code := s.try("layout", "--spool", share, "--inbox", "xml"); code != 2 || !strings.Contains(errs, "run it as that user") {
+		t.Errorf("as root: exit %d\n%s", code, errs)
+	}
+	run(us, "$site/fencepost layout --spool $site --inbox xml,settle=1s && $site/fencepost enroll a --spool $site")
 	run(us+1, `rm $site/xml/JOB_3.xml; echo '{"name": "old", "command": ["/bin/true"]}' >$site/xml/JOB_4.xml`)
 	s.start("a", "--cluster-command", "submit="+share+"/submit")
 	eventually(t, 2*time.Minute, func() string {

@@ -66,6 +66,9 @@ func buildPackages(t *testing.T) (deb string) {
 	if os.Getuid() != 0 {
 		t.Skip("to install it needs root")
 	}
+	if out, err := exec.Command("unshare", "--mount", "--pid", "--fork", "true").CombinedOutput(); err != nil {
+		t.Skipf("no namespaces here: %v\n%s", err, out)
+	}
 	return p.deb
 }
 

@@ -23,13 +23,45 @@ type reception struct {
 	sp   *spool.Spool
 	fail func(error)
 
-	wg    sync.WaitGroup
-	leave context.CancelFunc // ends the server of the moment
+	wg sync.WaitGroup
+
+	mu     sync.Mutex
+	cfg    *config.Loaded // the rules: of the server of the moment, or of the first one
+	door   *door
+	opened bool
+	leave  context.CancelFunc // ends the server of the moment
 }
 
-// open starts a server, and then tells the one before to go: its clients are
+// open lets clients in, when the first instance is ready.
+func (r *reception) open(ctx context.Context) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.opened = true
+	return r.serve(ctx, r.cfg, r.door)
+}
+
+func (r *reception) isOpen() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.opened
+}
+
+// change puts other rules into force.
+func (r *reception) change(ctx context.Context, c *config.Loaded, o *door) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.opened {
+		if err := r.serve(ctx, c, o); err != nil {
+			return err
+		}
+	}
+	r.cfg, r.door = c, o
+	return nil
+}
+
+// serve starts a server, and then tells the one before to go: its clients are
 // asked to connect again, and what they are waiting for is answered.
-func (r *reception) open(ctx context.Context, c *config.Loaded, o *door) error {
+func (r *reception) serve(ctx context.Context, c *config.Loaded, o *door) error {
 	if r.d.ln == nil {
 		return nil
 	}
@@ -106,8 +138,10 @@ func (d *daemon) obey(ctx context.Context, desk *reception) {
 
 // reload reads the configuration again. All of it counts, or nothing does.
 func (d *daemon) reload(ctx context.Context, desk *reception, old *config.Loaded) *config.Loaded {
-	d.unit.say("RELOADING=1", "MONOTONIC_USEC="+monotonic())
-	defer d.unit.say("READY=1")
+	if desk.isOpen() { // else it isn't ready, and mustn't say so
+		d.unit.say("RELOADING=1", "MONOTONIC_USEC="+monotonic())
+		defer d.unit.say("READY=1")
+	}
 	next, changed, err := d.readAgain(old)
 	if err == nil && len(changed) > 0 {
 		err = d.apply(ctx, desk, next)
@@ -158,7 +192,7 @@ func (d *daemon) apply(ctx context.Context, desk *reception, next *config.Loaded
 	if err != nil {
 		return err
 	}
-	if err := desk.open(ctx, next, o); err != nil {
+	if err := desk.change(ctx, next, o); err != nil {
 		return err
 	}
 	return d.sink.setLevel(next.Log.Level)

@@ -297,16 +297,16 @@ func (d *daemon) run(ctx context.Context, sp *spool.Spool) error {
 		go func() { defer close(after); d.lookAfter(ctx, c) }()
 		defer func() { cancel(nil); <-after }()
 	}
-	desk := &reception{d: d, sp: sp, fail: cancel}
+	desk := &reception{d: d, sp: sp, fail: cancel, cfg: d.cfg, door: d.door}
 	var signals sync.WaitGroup
+	signals.Go(func() { d.obey(ctx, desk) })
 	started := false
 	err := d.node.Run(ctx, func(epoch uint64) {
 		if !started {
-			if err := desk.open(ctx, d.cfg, d.door); err != nil {
+			if err := desk.open(ctx); err != nil {
 				cancel(err)
 				return
 			}
-			signals.Go(func() { d.obey(ctx, desk) })
 			signals.Go(func() { d.unit.watch(ctx, d.log, d.node.Stalled) })
 		}
 		d.sayReady(epoch, started)

@@ -1,16 +1,21 @@
 package main_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
+
+	"fencepost/cmd/fencepost/secure/securetest"
 )
 
 // manager stands for systemd: it hears what a service says.
@@ -203,6 +208,62 @@ func TestQuitPrintsHeld(t *testing.T) {
 	s.await(time.Minute, 1)
 }
 
+// TestSignalsBeforeReady: a host that waits for its lease answers, too.
+func TestSignalsBeforeReady(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("only root's first words tell that its handlers are there")
+	}
+	s, m := newSite(t, []string{"a"}), newManager(t)
+	s.start("a")
+	cmd := exec.Command(s.bin, "serve", "--spool", s.spool, "--host", "a", "--listen", "127.0.0.1:0", "--lease", "20s")
+	var errs lockedBuffer
+	cmd.Stderr, cmd.Env = &errs, append(os.Environ(), "NOTIFY_SOCKET="+m.path)
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan struct{})
+	go func() { defer close(ended); _ = cmd.Wait() }()
+	t.Cleanup(func() { _ = cmd.Process.Kill(); <-ended })
+	eventually(t, time.Minute, func() string {
+		// Not before its handler is there: by default the signal ends it.
+		if !strings.Contains(errs.String(), "root") {
+			return "it says nothing"
+		}
+		_ = cmd.Process.Signal(syscall.SIGQUIT)
+		_ = cmd.Process.Signal(syscall.SIGHUP)
+		time.Sleep(100 * time.Millisecond)
+		if got := errs.String(); !strings.Contains(got, "the loop that hasn't come round for longest: lease") || !strings.Contains(got, `"event":"reloaded"`) {
+			return "it says:\n" + got
+		}
+		return ""
+	})
+	_ = m.conn.SetReadDeadline(time.Now().Add(300 * time.Millisecond))
+	buf := make([]byte, 4096)
+	for n, err := m.conn.Read(buf); err == nil; n, err = m.conn.Read(buf) {
+		if strings.Contains(string(buf[:n]), "READY") {
+			t.Error("it said that it is ready")
+		}
+	}
+}
+
+// lockedBuffer is a buffer that a process writes to while a test reads it.
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lockedBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
 // TestSocketActivation: the service manager's socket is what is listened on; jobs
 // that came before the daemon did are taken.
 func TestSocketActivation(t *testing.T) {
@@ -267,4 +328,92 @@ func TestSocketActivation(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.Close()
+}
+
+// TestReloadTLS: another CA for clients counts from the reload on, without a
+// restart; a certificate that isn't there is refused, and the old one goes on.
+func TestReloadTLS(t *testing.T) {
+	s := newSecuredSite(t)
+	conf := filepath.Join(s.dir, "fencepost.toml")
+	old, err := os.ReadFile(conf)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := securetest.New(t, "others")
+	cert, key := other.Issue("nightly", nil)
+	to := s.anybody
+	send := func(who []string) string {
+		cmd := exec.Command(s.bin, append(append([]string{"send", "--timeout", "3s"}, who...), "-")...)
+		cmd.Stdin = strings.NewReader(`{"name":"x","script":"#!/bin/sh\n","queue":"main"}`)
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			return string(out)
+		}
+		return ""
+	}
+	newcomer := append([]string{"--cert", cert, "--key", key}, to...)
+	if why := send(s.nightly); why != "" {
+		t.Fatal(why)
+	}
+	if send(newcomer) == "" {
+		t.Fatal("a certificate of another CA is taken")
+	}
+	ca := regexp.MustCompile(`client_ca = .*`)
+	s.file("fencepost.toml", ca.ReplaceAllString(string(old), `client_ca = ["`+other.File+`"]`))
+	s.host.signal(syscall.SIGHUP)
+	eventually(t, time.Minute, func() string { return send(newcomer) })
+	if send(s.nightly) == "" {
+		t.Error("the old CA's certificates are still taken")
+	}
+	s.file("fencepost.toml", ca.ReplaceAllString(string(old), `client_ca = ["/nowhere"]`))
+	s.host.signal(syscall.SIGHUP)
+	eventually(t, time.Minute, func() string {
+		if text, _ := os.ReadFile(s.host.log); !strings.Contains(string(text), "reload_refused") {
+			return "not refused"
+		}
+		return ""
+	})
+	if why := send(newcomer); why != "" {
+		t.Errorf("after a refused reload: %s", why)
+	}
+}
+
+// TestReloadLosesNothing: jobs come in while the rules change again and again:
+// each is accepted, and once.
+func TestReloadLosesNothing(t *testing.T) {
+	const jobs = 600
+	s := newSite(t, []string{"a"})
+	conf := s.file("fp.toml", "")
+	log := filepath.Join(s.dir, "submitted")
+	prog := s.program("submit", fmt.Sprintf("cat >/dev/null\necho $FENCEPOST_JOB_ID >> %s\necho c\n", log))
+	a := s.start("a", "--config", conf, "--cluster-command", "submit="+prog)
+	file := s.jobs(jobs, "#!/bin/sh\n")
+	sent := make(chan []string, 1)
+	go func() {
+		out, errs, code := s.try("send", "--to", a.addr, "--jsonl", "--timeout", "100s", file)
+		if code != 0 {
+			t.Errorf("send: exit %d\n%s", code, errs)
+		}
+		sent <- strings.Fields(out)
+	}()
+	reloads := 0
+	var ids []string
+	for ids == nil {
+		select {
+		case ids = <-sent:
+		case <-time.After(100 * time.Millisecond):
+			reloads++
+			s.file("fp.toml", fmt.Sprintf("[limits]\nwindow = %d\n", 2+reloads%3))
+			a.signal(syscall.SIGHUP)
+		}
+	}
+	if len(ids) != jobs {
+		t.Fatalf("got %d ids, want %d", len(ids), jobs)
+	}
+	s.await(2*time.Minute, jobs)
+	wantEachOnce(t, ids, log)
+	t.Logf("%d reloads", reloads)
+	if code := a.stop(t); code != 0 {
+		t.Errorf("stop: exit %d", code)
+	}
 }
