@@ -30,7 +30,7 @@ type Instance struct {
 	// Offered is told of each entry that this instance put into a stage's directory,
 	// and that may be taken at once; may be nil. It is a hint: somebody else may have
 	// taken the entry by then.
-	Offered func(Stage, Name)
+	Offered func(Stage, Offer)
 
 	// OnFenced is told, once, that the instance found its directories gone.
 	OnFenced func(error)
@@ -128,10 +128,10 @@ func (in *Instance) checkFenced(dir string) error {
 }
 
 // offer tells of an entry that is in its place.
-func (in *Instance) offer(stage Stage, n Name) {
+func (in *Instance) offer(stage Stage, o Offer) {
 	if in.Offered != nil {
-		n.Stage, n.Ext = stage, in.Layout.Input(stage).Ext
-		in.Offered(stage, n)
+		o.Name.Stage, o.Name.Ext = stage, in.Layout.Input(stage).Ext
+		in.Offered(stage, o)
 	}
 }
 

@@ -30,6 +30,7 @@ type Queue struct {
 	seen   map[string]time.Duration // when an entry with a generation was first seen
 	first  map[uint64]time.Duration // when an entry that others may take was first seen, by its key
 	unripe int                      // entries that were left to others, or are to wait
+	peers  Peers                    // at the last listing
 	Strays []string                 // names in the stage directory that are none of ours
 	// Depth is the number of entries in the last listing.
 	Depth int
@@ -140,7 +141,7 @@ func (q *Queue) list(known map[string]bool) error {
 		return err
 	}
 	l.cut()
-	q.seen, q.first = l.seen, l.first
+	q.seen, q.first, q.peers = l.seen, l.first, l.peers
 	return nil
 }
 

@@ -74,6 +74,7 @@ func (w *world) newHost(name string) (*host, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the spool: %w", err)
 	}
+	fs.Unique = spool.Unique
 	h := &host{name: name, fs: fs, counted: newCounted(fs), opt: submit.DefaultOptions()}
 	e := env.NewReal(h.counted)
 	f, err := spool.NewFormat()
@@ -133,19 +134,23 @@ func (w *world) start(ctx context.Context, stages []spool.Stage) error {
 			return context.Cause(ctx)
 		}
 	}
+	return nil
+}
+
+// settle waits until the hosts have seen each other: a few heartbeats.
+func (w *world) settle(ctx context.Context) error {
 	if len(w.hosts) == 1 {
 		return nil
 	}
-	select { // until they have seen each other
-	case <-time.After(settle):
+	select {
+	case <-time.After(3 * heartbeat):
 		return nil
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
 }
 
-// settle is a few heartbeats.
-const settle = 3 * time.Second
+const heartbeat = time.Second
 
 var errStop = errors.New("the measurement is over")
 
@@ -154,7 +159,7 @@ func (w *world) stop() { w.stopAll() }
 func (w *world) nodeConfig(h *host, stages []spool.Stage) node.Config {
 	return node.Config{Env: h.sp.Env, Spool: h.sp, Identity: lease.Identity{Host: h.name, MachineID: "machine-of-" + h.name, BootID: "boot",
 		PID: os.Getpid(), Nonce: "nonce-" + h.name, Started: time.Now(), Version: w.cfg.Version, ConfigDigest: "bench"},
-		Heartbeat: time.Second, TTL: 10 * time.Second, Stages: stages, Workers: w.cfg.Workers, Poll: h.opt.Poll, MaxPoll: h.opt.MaxPoll,
+		Heartbeat: heartbeat, TTL: 10 * time.Second, Stages: stages, Workers: w.cfg.Workers, Poll: h.opt.Poll, MaxPoll: h.opt.MaxPoll,
 		ClaimMax: 10 * time.Minute, SealMax: 10 * time.Minute, Grace: 2 * time.Second, Convert: codec.Translate,
 		Cluster: h.cluster, Submit: h.opt, Tee: w.saw, Warn: w.warn}
 }
