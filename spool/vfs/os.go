@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -39,12 +40,12 @@ const listTries = 4
 // means that an answer like ENOENT may be due to the first call: "unknown", as
 // any other error.
 type OS struct {
-	path string // absolute; only TryLock uses it
-	root int    // O_PATH descriptor of the root
-	nfs  bool   // Sync has nothing to do
-	walk bool   // the kernel, or a filter, has no openat2
-	dirs dirs
-	sync syncs
+	path  string // absolute; only TryLock uses it
+	root  int    // O_PATH descriptor of the root
+	nfs   bool   // Sync has nothing to do
+	walk  bool   // the kernel, or a filter, has no openat2
+	dirs  dirs
+	syncs syncs
 
 	// Inspect, if set, is asked by Read about each file that was opened: its mode
 	// and owner by the descriptor. It is set before the first operation.
@@ -304,20 +305,38 @@ func (o *OS) Remove(name string) error {
 	return nil
 }
 
-// Sync implements FS: fsync of each directory, once; see syncs. On NFS it
-// does nothing: the server answers a change of names once it is on its disk,
-// if its export is sync, and fsync of a directory asks it nothing.
+// Sync implements FS: fsync of each directory, once; see syncs. All at the same
+// time: one after the other, each would wait for a commit of its own wherever
+// others are at work. On NFS it does nothing: the server answers a change of names
+// once it is on its disk, if its export is sync, and fsync of a directory asks it
+// nothing.
 func (o *OS) Sync(dirs ...string) error {
-	for i, dir := range dirs {
+	for _, dir := range dirs {
 		if err := CheckDir("sync", dir); err != nil {
 			return err
 		}
-		if o.nfs || slices.Contains(dirs[:i], dir) {
-			continue
+	}
+	if o.nfs {
+		return nil
+	}
+	errs := make([]error, len(dirs))
+	var others sync.WaitGroup
+	for i, dir := range dirs {
+		switch {
+		case slices.Contains(dirs[:i], dir):
+		case i == len(dirs)-1:
+			errs[i] = o.syncShared(dir)
+		default:
+			others.Go(func() { errs[i] = o.syncShared(dir) })
 		}
-		if err := o.sync.do(dir, func() error { return o.syncDir(dir) }); err != nil {
-			return &fs.PathError{Op: "sync", Path: dir, Err: err}
-		}
+	}
+	others.Wait()
+	return errors.Join(errs...)
+}
+
+func (o *OS) syncShared(dir string) error {
+	if err := o.syncs.do(dir, func() error { return o.syncDir(dir) }); err != nil {
+		return &fs.PathError{Op: "sync", Path: dir, Err: err}
 	}
 	return nil
 }
