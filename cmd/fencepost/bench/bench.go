@@ -28,6 +28,7 @@ type Config struct {
 	Hosts   int // instances, in this process
 	Size    int // bytes of a job's script
 	Idle    int // jobs that are sent one at a time to a pipeline without work
+	Backlog int // entries that wait, in a measurement of its own; 0 = none
 	Version string
 
 	// Cluster makes a host's backend on the bench's spool; nil = one that
@@ -128,6 +129,11 @@ func (b *bench) run(ctx context.Context) (*Report, error) {
 			return nil, err
 		}
 	}
+	if c.Backlog > 0 {
+		if err := b.backlog(ctx); err != nil {
+			return nil, err
+		}
+	}
 	b.rep.finish()
 	return b.rep, nil
 }
@@ -136,6 +142,9 @@ func (b *bench) run(ctx context.Context) (*Report, error) {
 func (b *bench) steps() int {
 	c := b.cfg
 	n := c.Hosts + 3*(2*c.Rounds*c.Jobs+c.Idle+c.Clients*c.Hosts)
+	if c.Backlog > 0 {
+		n += smallBacklog*2 + c.Backlog + min(c.Backlog, backlogJobs) + 2*c.Hosts
+	}
 	if c.Calls != nil {
 		n += 3 * (2*c.Hosts + c.Jobs)
 	}

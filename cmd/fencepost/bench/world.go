@@ -28,13 +28,16 @@ type world struct {
 	pulse  *pulse
 	hosts  []*host
 
-	mu      sync.Mutex
-	jobs    map[string]*job // under way, by id
-	left    int             // of them, those that have no end yet
-	until   string          // the event that is their end; "" = what ends a job
-	ended   chan struct{}   // closed when left falls to 0
-	turn    atomic.Uint64
-	stopAll func()
+	mu    sync.Mutex
+	jobs  map[string]*job // under way, by id
+	left  int             // of them, those that have no end yet
+	until string          // the event that is their end; "" = what ends a job
+	ended chan struct{}   // closed when left falls to 0
+	turn  atomic.Uint64
+
+	audits    time.Duration // 0 = as a daemon's
+	published *atomic.Int64 // how many are still to be published; nil = single jobs are waited for
+	stopAll   func()
 }
 
 // job is what is known of one.
@@ -160,7 +163,7 @@ func (w *world) nodeConfig(h *host, stages []spool.Stage) node.Config {
 	return node.Config{Env: h.sp.Env, Spool: h.sp, Identity: lease.Identity{Host: h.name, MachineID: "machine-of-" + h.name, BootID: "boot",
 		PID: os.Getpid(), Nonce: "nonce-" + h.name, Started: time.Now(), Version: w.cfg.Version, ConfigDigest: "bench"},
 		Heartbeat: heartbeat, TTL: 10 * time.Second, Stages: stages, Workers: w.cfg.Workers, Poll: h.opt.Poll, MaxPoll: h.opt.MaxPoll,
-		ClaimMax: 10 * time.Minute, SealMax: 10 * time.Minute, Grace: 2 * time.Second, Convert: codec.Translate,
+		AuditEvery: w.audits, ClaimMax: 10 * time.Minute, SealMax: 10 * time.Minute, Grace: 2 * time.Second, Convert: codec.Translate,
 		Cluster: h.cluster, Submit: h.opt, Tee: w.saw, Warn: w.warn}
 }
 
@@ -180,6 +183,12 @@ func (w *world) saw(ev spool.Event) {
 		w.warn(ev.Result, ev.Detail)
 	case spool.EvPublished, spool.EvDone, spool.EvReleased, spool.EvAccepted:
 		w.pulse.tick("jobs")
+		if p := w.published; p != nil {
+			if ev.Event == spool.EvPublished && p.Add(-1) == 0 {
+				close(w.ended)
+			}
+			return
+		}
 		w.note(ev.Job, func(j *job) { j.over = j.over || w.ends(ev.Event) })
 	}
 }
