@@ -64,15 +64,15 @@ func (in *Instance) AcceptAt(stage Stage, id string, data []byte, same func(exis
 	default:
 		return Accepted{}, in.giveUp(fresh, fmt.Errorf("accept %s: complete draft: %w", id, err))
 	}
-	return in.throughGate(n, draft, file, same)
+	return in.throughGate(n, draft, Offer{File: file, Data: data}, same)
 }
 
 // throughGate is accept from the complete draft on.
-func (in *Instance) throughGate(n Name, draft string, file vfs.ID, same func([]byte) (bool, error)) (Accepted, error) {
+func (in *Instance) throughGate(n Name, draft string, o Offer, same func([]byte) (bool, error)) (Accepted, error) {
 	if drill.Broken(in.Env, drill.AckFirst) {
 		return in.accepted(n, "")
 	}
-	verdict, err := in.passGate(draft, n, file)
+	verdict, err := in.passGate(draft, n, o.File)
 	switch verdict {
 	case Done:
 	case Taken:
@@ -92,7 +92,8 @@ func (in *Instance) throughGate(n Name, draft string, file vfs.ID, same func([]b
 	}
 	a, err := in.accepted(n, "")
 	// Only now: a job that takes this host down doesn't take its answer with it.
-	in.offer(Translate, Name{ID: n.ID})
+	o.Name = Name{ID: n.ID}
+	in.offer(stageOf(n), o)
 	return a, err
 }
 

@@ -4,10 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"path"
-	"slices"
 	"strings"
 	"syscall"
 	"time"
+
+	"fencepost/spool/vfs"
 )
 
 // canaryLooks is in how many fresh listings in a row a canary must be missing.
@@ -89,12 +90,13 @@ func (c *Canary) Look() error {
 	var failed error
 	for i := range c.files {
 		f := &c.files[i]
-		names, err := c.in.FS.List(path.Dir(f.path))
+		there := false
+		err := vfs.Each(c.in.FS, path.Dir(f.path), func(name string) { there = there || name == path.Base(f.path) })
 		if err != nil {
 			failed = errors.Join(failed, fmt.Errorf("look for canary: %w", err))
 			continue
 		}
-		if slices.Contains(names, path.Base(f.path)) {
+		if there {
 			f.looks = 0
 			failed = errors.Join(failed, c.quiet(f))
 			continue

@@ -20,6 +20,10 @@ type Claim struct {
 	path  string
 	draft string // "" until Draft
 	file  vfs.ID // of what Read read; zero until then
+	data  []byte // of it, if this instance wrote it itself
+
+	output     vfs.ID // of the draft
+	outputData []byte
 }
 
 // Claim takes an entry by renaming it into the instance's own directory, under
@@ -56,8 +60,12 @@ func (c *Claim) Token() Token {
 // Path is the claim's file, relative to the spool.
 func (c *Claim) Path() string { return c.path }
 
-// Read returns the claimed file.
+// Read returns the claimed file, which must not be changed: what this instance
+// put there itself it still knows.
 func (c *Claim) Read() ([]byte, error) {
+	if c.data != nil {
+		return c.data, nil
+	}
 	data, file, err := c.in.FS.Read(c.path, c.in.Limits.FileSize)
 	if err == nil {
 		c.file = file
@@ -79,7 +87,7 @@ func (c *Claim) writeDraft(ext string, data []byte) error {
 	n := Name{Stage: c.Name.Stage, Seq: c.Name.Seq, ID: c.Name.ID, Ext: ext}
 	draft := path.Join(c.in.drafts(), FormatDraft(n))
 	c.in.own(draft)
-	_, err := c.in.FS.Create(draft, data)
+	file, err := c.in.FS.Create(draft, data)
 	if err == nil {
 		// Its name, too: a seal that survives a power cut must find it.
 		err = c.in.FS.Sync(c.in.drafts())
@@ -95,7 +103,7 @@ func (c *Claim) writeDraft(ext string, data []byte) error {
 		}
 		return fmt.Errorf("write draft: %w", err)
 	}
-	c.draft = draft
+	c.draft, c.output, c.outputData = draft, file, data
 	return nil
 }
 
@@ -110,7 +118,7 @@ func (c *Claim) Seal(clusterID string) (*Sealed, error) {
 		return nil, fmt.Errorf("seal %s: stage %s has no draft yet", n.ID, n.Stage)
 	}
 	n.Cluster = clusterID
-	s := &Sealed{in: c.in, Name: n, path: path.Join(c.in.sealed(), FormatSealed(n)), draft: c.draft}
+	s := &Sealed{in: c.in, Name: n, path: path.Join(c.in.sealed(), FormatSealed(n)), draft: c.draft, output: c.output, outputData: c.outputData}
 	c.in.own(s.path)
 	if drill.Broken(c.in.Env, drill.NoSeal) && c.draft != "" {
 		s.path = c.path

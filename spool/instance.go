@@ -32,7 +32,7 @@ type Instance struct {
 	// Offered is told of each entry that this instance put into a stage's directory,
 	// and that may be taken at once; may be nil. It is a hint: somebody else may have
 	// taken the entry by then.
-	Offered func(Stage, Name)
+	Offered func(Stage, Offer)
 	// Alive is told of each file that a reclaim has moved on: one of a host with
 	// very many may take minutes. May be nil.
 	Alive func()
@@ -156,10 +156,10 @@ func (in *Instance) checkFenced(dir string) error {
 }
 
 // offer tells of an entry that is in its place.
-func (in *Instance) offer(stage Stage, n Name) {
+func (in *Instance) offer(stage Stage, o Offer) {
 	if in.Offered != nil {
-		n.Stage, n.Ext = stage, in.Layout.Input(stage).Ext
-		in.Offered(stage, n)
+		o.Name.Stage, o.Name.Ext = stage, in.Layout.Input(stage).Ext
+		in.Offered(stage, o)
 	}
 }
 

@@ -82,6 +82,14 @@ func parseSegment(s string) (log string, k int, ok bool) {
 	return log, 0, ok && log != ""
 }
 
+// Unique says whether a name is a draft's: it bears a token, so that nobody makes
+// it twice. See vfs.OS.
+func Unique(name string) bool {
+	dir, base := path.Split(name)
+	_, ok := ParseDraft(base)
+	return ok && strings.HasPrefix(dir, DirDrafts+"/")
+}
+
 // RosterPath is a host's enrolment.
 func RosterPath(host string) string { return path.Join(DirRoster, host+".json") }
 

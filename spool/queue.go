@@ -1,7 +1,6 @@
 package spool
 
 import (
-	"hash/fnv"
 	"slices"
 	"time"
 
@@ -30,6 +29,7 @@ type Queue struct {
 	seen   map[string]time.Duration // when an entry with a generation was first seen
 	first  map[uint64]time.Duration // when an entry that others may take was first seen, by its key
 	unripe int                      // entries that were left to others, or are to wait
+	peers  Peers                    // at the last listing
 	Strays []string                 // names in the stage directory that are none of ours
 	// Depth is the number of entries in the last listing.
 	Depth int
@@ -77,7 +77,7 @@ const (
 
 	// keep is how many entries of a listing are kept: enough that listing the next
 	// million costs little for each of them, few enough for a few megabytes.
-	keep = 1 << 16
+	keep = 1 << 15
 
 	// maxStrays bounds how many strays are named.
 	maxStrays = 1000
@@ -140,7 +140,7 @@ func (q *Queue) list(known map[string]bool) error {
 		return err
 	}
 	l.cut()
-	q.seen, q.first = l.seen, l.first
+	q.seen, q.first, q.peers = l.seen, l.first, l.peers
 	return nil
 }
 
@@ -161,7 +161,7 @@ type lister struct {
 
 func (l *lister) add(name string) {
 	q := l.q
-	n, ok := ParseEntry(name)
+	n, ok := l.parse(name)
 	if !ok || n.Ext != l.ext {
 		if !IsCanary(name, l.ext) && len(q.Strays) < maxStrays {
 			q.Strays = append(q.Strays, name)
@@ -187,6 +187,14 @@ func (l *lister) add(name string) {
 	}
 }
 
+// parse is ParseEntry, quick for what most of a long listing is: ID.EXT.
+func (l *lister) parse(name string) (Name, bool) {
+	if len(name) == idLength+1+len(l.ext) && name[idLength] == '.' && name[idLength+1:] == l.ext {
+		return Name{ID: name[:idLength], Ext: l.ext}, ValidID(name[:idLength])
+	}
+	return ParseEntry(name)
+}
+
 // ripe says whether an entry that came back has waited long enough.
 func (l *lister) ripe(name string, gen int) bool {
 	first, known := l.q.seen[name]
@@ -210,9 +218,7 @@ func (l *lister) turn(id string, key *uint64) bool {
 	if l.peers.Make {
 		wait = makersFor
 	}
-	h := fnv.New32a()
-	h.Write([]byte(id))
-	own := int(h.Sum32()%uint32(len(l.peers.Hosts))) == l.self
+	own := int(fnv1a(fnvStart, id)%uint32(len(l.peers.Hosts))) == l.self
 	if !own {
 		wait = othersFor
 		*key |= otherBit
@@ -255,9 +261,7 @@ func (l *lister) cut() {
 // key orders a listing: oldest bucket of ids first, within it shuffled by a
 // hash of id and host.
 func (l *lister) key(id string) uint64 {
-	h := fnv.New32a()
-	h.Write([]byte(l.q.host))
-	h.Write([]byte(id))
+	h := fnv1a(fnv1a(fnvStart, l.q.host), id)
 	// The first eight digits of a UUIDv7 are slices of about a minute.
 	var minute uint64
 	for i := range 8 {
@@ -268,5 +272,16 @@ func (l *lister) key(id string) uint64 {
 		}
 		minute = minute<<4 | v
 	}
-	return minute<<32 | uint64(h.Sum32())&^otherBit
+	return minute<<32 | uint64(h)&^otherBit
+}
+
+const fnvStart = 2166136261
+
+// fnv1a is the FNV-1a hash of s, gone on from h. That of hash/fnv makes garbage,
+// a million times for a long listing.
+func fnv1a(h uint32, s string) uint32 {
+	for i := range len(s) {
+		h = (h ^ uint32(s[i])) * 16777619
+	}
+	return h
 }

@@ -7,6 +7,7 @@ import (
 	"syscall"
 
 	"fencepost/spool/env/drill"
+	"fencepost/spool/vfs"
 )
 
 // Sealed is a decided claim, anybody's. Each step from here is one rename or
@@ -17,6 +18,11 @@ type Sealed struct {
 	Name  Name      // Host and Epoch are those of the owner
 	path  string
 	draft string // of translate: "" = by the name that the seal's number gives
+
+	// What is in the draft, and which file it is, if it was written by this
+	// instance since it started.
+	output     vfs.ID
+	outputData []byte
 }
 
 // SealedAt is the sealed file name in the directories of host and epoch.
@@ -82,7 +88,7 @@ func (s *Sealed) Publish() error {
 	if verdict != Done {
 		return fmt.Errorf("publish %s: %w", s.Name.ID, err)
 	}
-	s.in.offer(next, entry)
+	s.in.offer(next, Offer{entry, s.output, s.outputData})
 	if err := s.in.removeName(s.path); err != nil {
 		return fmt.Errorf("retire %s: %w", s.Name.ID, err)
 	}

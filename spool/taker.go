@@ -8,6 +8,7 @@ import (
 
 	"fencepost/spool/env"
 	"fencepost/spool/env/drill"
+	"fencepost/spool/vfs"
 )
 
 // Taker claims a stage's entries and gives each to a task. What this instance
@@ -36,15 +37,19 @@ type Taker struct {
 
 	mu      sync.Mutex // never held across a call to Env
 	look    bool       // there may be something that only a listing shows
-	offered []Name     // put there by this instance, not tried yet; oldest first
+	offered []Offer    // put there by this instance, not tried yet; oldest first
+	alone   bool       // nobody else takes from this stage, by the last listing
 	busy    int
 	lost    int
 	won     int
 }
 
 // maxOffered bounds what is kept of offers. What is over it is listed: a host that
-// is so far behind shares its entries with the others.
-const maxOffered = 16
+// is so far behind shares its entries with the others, if there are any.
+const (
+	maxOffered      = 16
+	maxOfferedAlone = 512
+)
 
 // maxLost is how many claims in a row a pass may lose. Where others are quicker
 // it is better to come back later.
@@ -70,12 +75,26 @@ func (t *Taker) Hint() {
 // Wake says that there may be room again.
 func (t *Taker) Wake() { t.wake.Notify() }
 
-// Offer names an entry that this instance just put into the stage's directory, so
-// that it needn't be listed to be found. It is claimed as any other.
-func (t *Taker) Offer(n Name) {
+// Offer is an entry that an instance put into a stage's directory itself, so that
+// it needn't be listed to be found, nor read: what it wrote there is what the job
+// is, whatever somebody may have put in its place since.
+type Offer struct {
+	Name Name
+	File vfs.ID
+	Data []byte // nil = read it
+}
+
+// maxOfferedData is how long a file may be to be offered with what is in it.
+const maxOfferedData = 32 << 10
+
+// Offer tells of an entry. It is claimed as any other.
+func (t *Taker) Offer(o Offer) {
+	if len(o.Data) > maxOfferedData {
+		o.Data = nil
+	}
 	t.mu.Lock()
-	if len(t.offered) < maxOffered {
-		t.offered = append(t.offered, n)
+	if len(t.offered) < maxOffered || t.alone && len(t.offered) < maxOfferedAlone {
+		t.offered = append(t.offered, o)
 	} else {
 		t.look = true
 	}
@@ -124,14 +143,14 @@ func (t *Taker) Run(ctx, work context.Context) {
 func (t *Taker) pass(ctx, work context.Context, g *env.Group, p *poller) error {
 	lost := 0
 	for ctx.Err() == nil && t.Room() > 0 {
-		n, ok, err := p.next()
+		o, ok, err := p.next()
 		if err != nil || !ok {
 			return err
 		}
-		if t.Want != nil && !t.Want(n) {
+		if t.Want != nil && !t.Want(o.Name) {
 			continue
 		}
-		c, err := t.In.Claim(t.Stage, n)
+		c, err := t.In.Claim(t.Stage, o.Name)
 		switch {
 		case errors.Is(err, ErrLost):
 			t.count(0, 0, 1)
@@ -149,7 +168,8 @@ func (t *Taker) pass(ctx, work context.Context, g *env.Group, p *poller) error {
 			p.won++
 		}
 		t.count(1, 1, 0)
-		g.Go(string(t.Stage)+" "+n.ID, func() {
+		c.file, c.data = o.File, o.Data
+		g.Go(string(t.Stage)+" "+o.Name.ID, func() {
 			t.Work(work, c)
 			t.count(-1, 0, 0)
 			t.Wake()
@@ -181,22 +201,22 @@ type poller struct {
 // next is the next entry to try: from the listing, which is older than what was
 // offered since; from the offers; or from a fresh listing, if it is time for one.
 // A listing that was worth it is followed by another as soon as it is used up.
-func (p *poller) next() (n Name, ok bool, err error) {
+func (p *poller) next() (o Offer, ok bool, err error) {
 	if p.q.stale() || p.q.Left() == 0 && (p.asked() || p.won > 0 || p.t.In.Env.Now() >= p.due) {
 		if err := p.list(); err != nil {
-			return n, false, err
+			return o, false, err
 		}
 	}
-	if n, p.listed = p.q.take(); p.listed {
-		return n, true, nil
+	if o.Name, p.listed = p.q.take(); p.listed {
+		return o, true, nil
 	}
 	p.t.mu.Lock()
 	defer p.t.mu.Unlock()
 	if len(p.t.offered) == 0 {
-		return n, false, nil
+		return o, false, nil
 	}
-	n, p.t.offered = p.t.offered[0], p.t.offered[1:]
-	return n, true, nil
+	o, p.t.offered = p.t.offered[0], p.t.offered[1:]
+	return o, true, nil
 }
 
 // asked says, once, whether somebody gave a hint.
@@ -215,20 +235,21 @@ func (p *poller) list() error {
 	t.mu.Lock()
 	offered := t.offered
 	t.mu.Unlock()
-	for _, n := range offered {
-		known[FormatEntry(n)] = false
+	for _, o := range offered {
+		known[FormatEntry(o.Name)] = false
 	}
 	err := p.q.list(known)
 	if err == nil {
 		t.mu.Lock()
 		rest := t.offered[len(offered):] // none was taken meanwhile: that is this task's to do
-		var there []Name
-		for _, n := range offered {
-			if known[FormatEntry(n)] {
-				there = append(there, n)
+		var there []Offer
+		for _, o := range offered {
+			if known[FormatEntry(o.Name)] {
+				there = append(there, o)
 			}
 		}
 		t.offered = append(there, rest...)
+		t.alone = len(p.q.peers.Hosts) < 2
 		t.mu.Unlock()
 	}
 	now := t.In.Env.Now()

@@ -30,8 +30,8 @@ import (
 
 // benchFlags are what bench is asked for.
 type benchFlags struct {
-	jobs, rounds, clients, hosts, size, idle int
-	plot                                     string
+	jobs, rounds, clients, hosts, size, idle, backlog int
+	plot                                              string
 }
 
 // benchPatience is how long no job may go on, at least.
@@ -64,6 +64,7 @@ func newBenchCmd(g *globals) *cobra.Command {
 	flags.IntVar(&f.hosts, "hosts", 1, "`NUMBER` of hosts, all in this process")
 	flags.IntVar(&f.size, "size", 1024, "`BYTES` of a job's script")
 	flags.IntVar(&f.idle, "idle", 20, "`NUMBER` of jobs that are sent one by one, for the latency of an idle pipeline")
+	flags.IntVar(&f.backlog, "backlog", 0, "`NUMBER` of entries that wait for translate, in a measurement of its own, beside one of 1000")
 	flags.StringVar(&f.plot, "plot", "", "write a picture to `FILE` (SVG)")
 	g.bind(cmd, "workers", "cluster.name")
 	return cmd
@@ -74,7 +75,7 @@ func (f *benchFlags) check(cmd *cobra.Command) error {
 		flag             string
 		value, low, high int
 	}{{"jobs", f.jobs, 1, 10_000_000}, {"rounds", f.rounds, 1, 1000}, {"clients", f.clients, 0, 10_000}, {"hosts", f.hosts, 1, 64},
-		{"size", f.size, 16, 1 << 20}, {"idle", f.idle, 0, 100_000}} {
+		{"size", f.size, 16, 1 << 20}, {"idle", f.idle, 0, 100_000}, {"backlog", f.backlog, 0, 10_000_000}} {
 		if c.value < c.low || c.value > c.high {
 			return usagef(cmd, "--%s: %d is not in %d to %d", c.flag, c.value, c.low, c.high)
 		}
@@ -105,7 +106,7 @@ func (f *benchFlags) run(g *globals, cmd *cobra.Command) error {
 	}
 	say, p := &talk{w: g.stderr, name: "bench"}, newProgress(g)
 	cfg := bench.Config{Dir: at, Jobs: f.jobs, Rounds: f.rounds, Clients: f.clients, Workers: c.Workers, Hosts: f.hosts, Size: f.size,
-		Idle: f.idle, Version: version(), Patience: max(benchPatience, c.Timeout.Duration), Progress: p.counted,
+		Idle: f.idle, Backlog: f.backlog, Version: version(), Patience: max(benchPatience, c.Timeout.Duration), Progress: p.counted,
 		Warn: func(what string) { say.line("%s", what) }}
 	if f.clients == 0 {
 		cfg.Clients = c.Workers
@@ -197,6 +198,14 @@ func printBench(o *show.Out, r *bench.Report) {
 	t.Row("all", number(r.Operations), number(r.Fsyncs), "")
 	t.Row("floor", number(r.Floor.Calls)+" system calls", number(r.Floor.Fsyncs), "")
 	t.End()
+	if len(r.Backlog) > 0 {
+		o.Gap()
+		t = o.Table("WAITING", "WORKED OFF", "A JOB", "MEMORY AT MOST")
+		for _, x := range r.Backlog {
+			t.Row(itoa(x.Entries), itoa(x.Jobs), fmt.Sprintf("%.0f us", x.SecondsPerJob*1e6), fmt.Sprintf("%.1f MiB", float64(x.MaxResidentBytes)/(1<<20)))
+		}
+		t.End()
+	}
 	if len(r.RPCs) == 0 {
 		return
 	}

@@ -41,7 +41,17 @@ type globals struct {
 func newGlobals() *globals {
 	return &globals{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, environ: os.Environ(),
 		hostname: os.Hostname, readFile: os.ReadFile, given: map[string]string{},
-		openFS: func(dir string) (vfs.FS, error) { return vfs.OpenOS(dir) }, machine: os.DirFS("/")}
+		openFS: openOS, machine: os.DirFS("/")}
+}
+
+// openOS opens a directory for a spool's files.
+func openOS(dir string) (vfs.FS, error) {
+	fs, err := vfs.OpenOS(dir)
+	if err != nil {
+		return nil, err
+	}
+	fs.Unique = spool.Unique
+	return fs, nil
 }
 
 // bind adds the flags of some settings to a command; see config.ServeKeys.

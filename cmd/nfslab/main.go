@@ -34,11 +34,15 @@ func main() {
 	}
 }
 
-// do: "all" is everything, "trial" the trials alone, anything else the table.
+// do: "all" is everything, "trial" the trials alone, "bench" the program's bench
+// on a host, anything else the table.
 func do(ctx context.Context, args []string, out io.Writer) (good bool, err error) {
 	switch {
 	case len(args) == 1 && args[0] == "all":
 		return all(ctx, out)
+	case len(args) > 0 && args[0] == "bench":
+		err := bench(ctx, args[1:], out)
+		return err == nil, err
 	case len(args) > 0 && args[0] == "trial":
 		err := trials(ctx, args[1:], out, nil)
 		return err == nil, err

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -40,12 +41,12 @@ const listTries = 4
 // means that an answer like ENOENT may be due to the first call: "unknown", as
 // any other error.
 type OS struct {
-	path string // absolute; only TryLock uses it
-	root int    // O_PATH descriptor of the root
-	nfs  bool   // Sync has nothing to do
-	walk bool   // the kernel, or a filter, has no openat2
-	dirs dirs
-	sync syncs
+	path  string // absolute; only TryLock uses it
+	root  int    // O_PATH descriptor of the root
+	nfs   bool   // Sync has nothing to do
+	walk  bool   // the kernel, or a filter, has no openat2
+	dirs  dirs
+	syncs syncs
 
 	// Group makes files for the group, too, to link: Linux lets a user link another
 	// one's file only with read and write permission (fs.protected_hardlinks).
@@ -54,6 +55,12 @@ type OS struct {
 	// Inspect, if set, is asked by Read about each file that was opened: its mode
 	// and owner by the descriptor. It is set before the first operation.
 	Inspect func(name string, mode, uid uint32) error
+
+	// Unique, if set, tells names that nobody ever makes but this process, once. On
+	// NFS they are made without O_EXCL: that costs a call more, since the server
+	// keeps its proof of who made the file where its times should be. It is set
+	// before the first operation.
+	Unique func(name string) bool
 }
 
 var _ FS = (*OS)(nil)
@@ -93,15 +100,18 @@ func (o *OS) Close() error {
 
 // Create implements FS.
 //
-// Order: openat(O_CREAT|O_EXCL|O_WRONLY) 0440, fstat, write, fsync, close. The
+// Order: openat(O_CREAT|O_EXCL|O_WRONLY, see Unique) 0440, fstat, write, fsync, close. The
 // mode is that of the finished file: who makes a file may write it through the
 // descriptor that made it, on NFS, too, and a chmod would be one call more.
 func (o *OS) Create(name string, data []byte) (ID, error) {
-	mode := uint32(fileMode)
+	mode, flags := uint32(fileMode), unix.O_CREAT|unix.O_EXCL|unix.O_WRONLY
 	if o.Group {
 		mode = groupMode
 	}
-	fd, err := o.openIn("create", name, unix.O_CREAT|unix.O_EXCL|unix.O_WRONLY, mode)
+	if o.nfs && o.Unique != nil && o.Unique(name) {
+		flags &^= unix.O_EXCL
+	}
+	fd, err := o.openIn("create", name, flags, mode)
 	if err != nil {
 		return ID{}, err
 	}
@@ -120,6 +130,9 @@ func fill(fd int, data []byte) (ID, error) {
 	var st unix.Stat_t
 	if err := retry(func() error { return unix.Fstat(fd, &st) }); err != nil {
 		return ID{}, err
+	}
+	if st.Size > 0 || st.Nlink > 1 {
+		return ID{}, unix.EEXIST // only where it wasn't made exclusively
 	}
 	for len(data) > 0 {
 		n, err := retryFD(func() (int, error) { return unix.Write(fd, data) })
@@ -171,6 +184,9 @@ func readAll(fd int, size, limit int64) ([]byte, error) {
 		buf = buf[:len(buf)+n]
 		if int64(len(buf)) > limit {
 			return nil, ErrTooLarge
+		}
+		if len(buf) < cap(buf) && int64(len(buf)) >= size {
+			return buf, nil // a read that is short is the last: to ask again would be a call
 		}
 		if len(buf) == cap(buf) {
 			buf = append(buf, 0)[:len(buf)]
@@ -297,20 +313,38 @@ func (o *OS) Remove(name string) error {
 	return nil
 }
 
-// Sync implements FS: fsync of each directory, once; see syncs. On NFS it
-// does nothing: the server answers a change of names once it is on its disk,
-// if its export is sync, and fsync of a directory asks it nothing.
+// Sync implements FS: fsync of each directory, once; see syncs. All at the same
+// time: one after the other, each would wait for a commit of its own wherever
+// others are at work. On NFS it does nothing: the server answers a change of names
+// once it is on its disk, if its export is sync, and fsync of a directory asks it
+// nothing.
 func (o *OS) Sync(dirs ...string) error {
-	for i, dir := range dirs {
+	for _, dir := range dirs {
 		if err := CheckDir("sync", dir); err != nil {
 			return err
 		}
-		if o.nfs || slices.Contains(dirs[:i], dir) {
-			continue
+	}
+	if o.nfs {
+		return nil
+	}
+	errs := make([]error, len(dirs))
+	var others sync.WaitGroup
+	for i, dir := range dirs {
+		switch {
+		case slices.Contains(dirs[:i], dir):
+		case i == len(dirs)-1:
+			errs[i] = o.syncShared(dir)
+		default:
+			others.Go(func() { errs[i] = o.syncShared(dir) })
 		}
-		if err := o.sync.do(dir, func() error { return o.syncDir(dir) }); err != nil {
-			return &fs.PathError{Op: "sync", Path: dir, Err: err}
-		}
+	}
+	others.Wait()
+	return errors.Join(errs...)
+}
+
+func (o *OS) syncShared(dir string) error {
+	if err := o.syncs.do(dir, func() error { return o.syncDir(dir) }); err != nil {
+		return &fs.PathError{Op: "sync", Path: dir, Err: err}
 	}
 	return nil
 }

@@ -159,3 +159,30 @@ func wait(t *testing.T, until func() bool) {
 		}
 	}
 }
+
+// TestUnique: a name that is this process's own is made as any other, and never
+// written to where it is there all the same.
+func TestUnique(t *testing.T) {
+	fs, err := vfs.OpenOS(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer fs.Close()
+	asked := 0
+	fs.Unique = func(name string) bool { asked++; return name == "own" }
+	if _, err := fs.Create("own", []byte("x")); err != nil || asked != 0 {
+		t.Errorf("%v, asked %d times on a local disk", err, asked)
+	}
+	vfs.AsNFS(fs)
+	for name, want := range map[string]error{"own": syscall.EEXIST, "others": nil} {
+		if _, err := fs.Create(name, []byte("y")); !errors.Is(err, want) {
+			t.Errorf("create %s: %v, want %v", name, err, want)
+		}
+	}
+	if _, err := fs.Create("others", nil); !errors.Is(err, syscall.EEXIST) || asked != 3 {
+		t.Errorf("%v, asked %d times", err, asked)
+	}
+	if data, _, err := fs.Read("own", 10); err != nil || string(data) != "x" {
+		t.Errorf("read: %q, %v", data, err)
+	}
+}

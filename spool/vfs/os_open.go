@@ -225,10 +225,21 @@ func (o *OS) openIn(op, name string, flags int, mode uint32) (int, error) {
 // openFile opens a regular file to be read; see openRegular. Where it isn't, its
 // directory is walked to again: the one that was open may be gone, and another
 // have its name.
+//
+// On NFS it is read past the cache: files are read once, and who opens with
+// O_DIRECT is given no delegation (since 4.1), which would have to be returned, in
+// a call of its own, before the file is renamed.
 func (o *OS) openFile(op, name string) (int, *unix.Stat_t, error) {
-	const flags = unix.O_RDONLY | unix.O_NOCTTY
+	flags := unix.O_RDONLY | unix.O_NOCTTY
+	if o.nfs {
+		flags |= unix.O_DIRECT
+	}
 	fd, err := o.openIn(op, name, flags|unix.O_NONBLOCK, 0)
 	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ESTALE) {
+		fd, err = o.openIn(op, name, flags|unix.O_NONBLOCK, 0)
+	}
+	if o.nfs && errors.Is(err, unix.EINVAL) { // a kernel whose NFS client can't
+		flags &^= unix.O_DIRECT
 		fd, err = o.openIn(op, name, flags|unix.O_NONBLOCK, 0)
 	}
 	if errors.Is(err, unix.EAGAIN) {

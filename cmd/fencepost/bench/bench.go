@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -27,6 +28,7 @@ type Config struct {
 	Hosts   int // instances, in this process
 	Size    int // bytes of a job's script
 	Idle    int // jobs that are sent one at a time to a pipeline without work
+	Backlog int // entries that wait, in a measurement of its own; 0 = none
 	Version string
 
 	// Cluster makes a host's backend on the bench's spool; nil = one that
@@ -103,31 +105,32 @@ func (b *bench) run(ctx context.Context) (*Report, error) {
 		return nil, err
 	}
 	defer w.stop()
+	if err := w.settle(ctx); err != nil {
+		return nil, err
+	}
 	b.pulse.begin(b.steps())
 	// Buckets are made, and caches filled, before anything is counted.
 	if _, err := w.load(ctx, c.Clients*c.Hosts, c.Clients); err != nil {
 		return nil, err
 	}
-	before, calls, err := b.marks(w)
-	if err != nil {
-		return nil, err
-	}
-	began := time.Now()
+	before, began := w.counts(), time.Now()
 	for r := range c.Rounds {
 		if err := b.round(ctx, w, r); err != nil {
 			return nil, err
 		}
 	}
-	spent := time.Since(began)
-	if err := b.sum(w, before, calls, spent); err != nil {
-		return nil, err
-	}
+	b.sum(w, before, time.Since(began))
 	if err := b.idle(ctx, w); err != nil {
 		return nil, err
 	}
 	w.stop()
 	if c.Calls != nil {
 		if err := b.apart(ctx, w); err != nil {
+			return nil, err
+		}
+	}
+	if c.Backlog > 0 {
+		if err := b.backlog(ctx); err != nil {
 			return nil, err
 		}
 	}
@@ -139,8 +142,11 @@ func (b *bench) run(ctx context.Context) (*Report, error) {
 func (b *bench) steps() int {
 	c := b.cfg
 	n := c.Hosts + 3*(2*c.Rounds*c.Jobs+c.Idle+c.Clients*c.Hosts)
+	if c.Backlog > 0 {
+		n += smallBacklog*2 + c.Backlog + min(c.Backlog, backlogJobs) + 2*c.Hosts
+	}
 	if c.Calls != nil {
-		n += 3 * (c.Hosts + c.Jobs)
+		n += 3 * (2*c.Hosts + c.Jobs)
 	}
 	return n
 }
@@ -171,8 +177,15 @@ func (b *bench) round(ctx context.Context, w *world, r int) error {
 	parts := []func() error{
 		func() (err error) { res.FloorJobsPerSecond, err = b.runFloor(ctx); return err },
 		func() error {
+			before, err := b.calls()
+			if err != nil {
+				return err
+			}
 			l, err := w.load(ctx, b.cfg.Jobs, b.cfg.Clients)
 			if err != nil {
+				return err
+			}
+			if err := b.addCalls(before); err != nil {
 				return err
 			}
 			res.JobsPerSecond = float64(b.cfg.Jobs) / l.took.Seconds()
@@ -203,17 +216,34 @@ func (b *bench) runFloor(ctx context.Context) (rate float64, err error) {
 	return float64(len(ids)) / time.Since(began).Seconds(), err
 }
 
-// marks are the counts so far.
-func (b *bench) marks(w *world) (counts, mountstats.Counts, error) {
+// calls is what the file server was asked so far; nil where there is none.
+func (b *bench) calls() (mountstats.Counts, error) {
 	if b.cfg.Calls == nil {
-		return w.counts(), nil, nil
+		return nil, nil
 	}
-	calls, err := b.cfg.Calls()
-	return w.counts(), calls, err
+	return b.cfg.Calls()
+}
+
+// addCalls adds what was asked since to the costs of a job.
+func (b *bench) addCalls(before mountstats.Counts) error {
+	after, err := b.calls()
+	if err != nil || after == nil {
+		return err
+	}
+	if b.rep.RPCs == nil {
+		b.rep.RPCs = map[string]float64{}
+	}
+	for _, name := range slices.Sorted(maps.Keys(after)) {
+		if n := after[name] - before[name]; n > 0 {
+			b.rep.RPCs[name] += float64(n) / float64(b.cfg.Jobs*b.cfg.Rounds)
+		}
+	}
+	b.rep.RPCsTotal = total(b.rep.RPCs)
+	return nil
 }
 
 // sum turns what was counted since the marks into costs of a job.
-func (b *bench) sum(w *world, before counts, calls mountstats.Counts, spent time.Duration) error {
+func (b *bench) sum(w *world, before counts, spent time.Duration) {
 	jobs := float64(b.cfg.Jobs * b.cfg.Rounds)
 	ops := w.counts().since(before, jobs)
 	other := ops[rowOther].Total() * jobs
@@ -227,13 +257,6 @@ func (b *bench) sum(w *world, before counts, calls mountstats.Counts, spent time
 		}
 	}
 	b.rep.LostClaims = float64(w.lost()) / jobs
-	if b.cfg.Calls == nil {
-		return nil
-	}
-	after, err := b.cfg.Calls()
-	b.rep.RPCs = perJob(after.Since(calls), int(jobs))
-	b.rep.RPCsTotal = total(b.rep.RPCs)
-	return err
 }
 
 func rows() []string {

@@ -102,18 +102,6 @@ func (s *seq) create(dir, name string, data []byte) {
 	}
 }
 
-func (s *seq) read(dir, name string, buf []byte) {
-	fd := -1
-	s.call(func() (err error) {
-		fd, err = unix.Openat(s.f.dir[dir], name, unix.O_RDONLY|unix.O_CLOEXEC, 0)
-		return err
-	})
-	s.call(func() error { _, err := unix.Read(fd, buf); return err })
-	if fd >= 0 {
-		s.call(func() error { return unix.Close(fd) })
-	}
-}
-
 func (s *seq) rename(dir, name, to, as string) {
 	s.call(func() error { return unix.Renameat(s.f.dir[dir], name, s.f.dir[to], as) })
 }
@@ -144,10 +132,9 @@ func (f *floor) accept(id string) error {
 	return s.err
 }
 
-func (f *floor) translate(id string, buf []byte) error {
+func (f *floor) translate(id string) error {
 	s := &seq{f: f}
 	s.rename("xml", id, "claims", "translate~"+id)
-	s.read("claims", "translate~"+id, buf)
 	s.create("drafts", "translate~"+id, f.out)
 	s.fsync(f.dir["drafts"])
 	s.rename("claims", "translate~"+id, "sealed", "translate~"+id)
@@ -158,10 +145,9 @@ func (f *floor) translate(id string, buf []byte) error {
 	return s.err
 }
 
-func (f *floor) submit(id string, buf []byte) error {
+func (f *floor) submit(id string) error {
 	s := &seq{f: f}
 	s.rename("json", id, "claims", "submit~"+id)
-	s.read("claims", "submit~"+id, buf)
 	s.link("claims", "submit~"+id, "once", id)
 	s.rename("claims", "submit~"+id, "sealed", "submit~"+id)
 	s.fsync(f.dir["sealed"])
@@ -180,16 +166,15 @@ func (f *floor) run(ctx context.Context, ids []string, clients, workers int, tic
 		todo <- id
 	}
 	close(todo)
-	stage := func(wide int, in <-chan string, out chan<- string, work func(id string, buf []byte) error) {
+	stage := func(wide int, in <-chan string, out chan<- string, work func(id string) error) {
 		var wg sync.WaitGroup
 		for range wide {
 			wg.Go(func() {
-				buf := make([]byte, len(f.data)+len(f.out)+1)
 				for id := range in {
 					if ctx.Err() != nil {
 						return
 					}
-					if err := work(id, buf); err != nil {
+					if err := work(id); err != nil {
 						cancel(fmt.Errorf("floor: job %s: %w", id, err))
 						return
 					}
@@ -206,7 +191,7 @@ func (f *floor) run(ctx context.Context, ids []string, clients, workers int, tic
 		}
 	}
 	var stages sync.WaitGroup
-	stages.Go(func() { stage(clients, todo, xml, func(id string, _ []byte) error { return f.accept(id) }) })
+	stages.Go(func() { stage(clients, todo, xml, f.accept) })
 	stages.Go(func() { stage(workers, xml, json, f.translate) })
 	stages.Go(func() { stage(workers, json, nil, f.submit) })
 	stages.Wait()

@@ -44,6 +44,8 @@ type Report struct {
 
 	MaxResidentBytes int64 `json:"max_resident_bytes"` // of this process, all hosts together
 
+	Backlog []Backlog `json:"backlog,omitempty"`
+
 	accept, submitted         []time.Duration
 	idleAccept, idleSubmitted []time.Duration
 }

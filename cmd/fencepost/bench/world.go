@@ -28,13 +28,16 @@ type world struct {
 	pulse  *pulse
 	hosts  []*host
 
-	mu      sync.Mutex
-	jobs    map[string]*job // under way, by id
-	left    int             // of them, those that have no end yet
-	until   string          // the event that is their end; "" = what ends a job
-	ended   chan struct{}   // closed when left falls to 0
-	turn    atomic.Uint64
-	stopAll func()
+	mu    sync.Mutex
+	jobs  map[string]*job // under way, by id
+	left  int             // of them, those that have no end yet
+	until string          // the event that is their end; "" = what ends a job
+	ended chan struct{}   // closed when left falls to 0
+	turn  atomic.Uint64
+
+	audits    time.Duration // 0 = as a daemon's
+	published *atomic.Int64 // how many are still to be published; nil = single jobs are waited for
+	stopAll   func()
 }
 
 // job is what is known of one.
@@ -74,6 +77,7 @@ func (w *world) newHost(name string) (*host, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the spool: %w", err)
 	}
+	fs.Unique = spool.Unique
 	h := &host{name: name, fs: fs, counted: newCounted(fs), opt: submit.DefaultOptions()}
 	e := env.NewReal(h.counted)
 	f, err := spool.NewFormat()
@@ -133,19 +137,23 @@ func (w *world) start(ctx context.Context, stages []spool.Stage) error {
 			return context.Cause(ctx)
 		}
 	}
+	return nil
+}
+
+// settle waits until the hosts have seen each other: a few heartbeats.
+func (w *world) settle(ctx context.Context) error {
 	if len(w.hosts) == 1 {
 		return nil
 	}
-	select { // until they have seen each other
-	case <-time.After(settle):
+	select {
+	case <-time.After(3 * heartbeat):
 		return nil
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
 }
 
-// settle is a few heartbeats.
-const settle = 3 * time.Second
+const heartbeat = time.Second
 
 var errStop = errors.New("the measurement is over")
 
@@ -154,8 +162,8 @@ func (w *world) stop() { w.stopAll() }
 func (w *world) nodeConfig(h *host, stages []spool.Stage) node.Config {
 	return node.Config{Env: h.sp.Env, Spool: h.sp, Identity: lease.Identity{Host: h.name, MachineID: "machine-of-" + h.name, BootID: "boot",
 		PID: os.Getpid(), Nonce: "nonce-" + h.name, Started: time.Now(), Version: w.cfg.Version, ConfigDigest: "bench"},
-		Heartbeat: time.Second, TTL: 10 * time.Second, Stages: stages, Workers: w.cfg.Workers, Poll: h.opt.Poll, MaxPoll: h.opt.MaxPoll,
-		ClaimMax: 10 * time.Minute, SealMax: 10 * time.Minute, Grace: 2 * time.Second, Convert: codec.Translate,
+		Heartbeat: heartbeat, TTL: 10 * time.Second, Stages: stages, Workers: w.cfg.Workers, Poll: h.opt.Poll, MaxPoll: h.opt.MaxPoll,
+		AuditEvery: w.audits, ClaimMax: 10 * time.Minute, SealMax: 10 * time.Minute, Grace: 2 * time.Second, Convert: codec.Translate,
 		Cluster: h.cluster, Submit: h.opt, Tee: w.saw, Warn: w.warn}
 }
 
@@ -175,6 +183,12 @@ func (w *world) saw(ev spool.Event) {
 		w.warn(ev.Result, ev.Detail)
 	case spool.EvPublished, spool.EvDone, spool.EvReleased, spool.EvAccepted:
 		w.pulse.tick("jobs")
+		if p := w.published; p != nil {
+			if ev.Event == spool.EvPublished && p.Add(-1) == 0 {
+				close(w.ended)
+			}
+			return
+		}
 		w.note(ev.Job, func(j *job) { j.over = j.over || w.ends(ev.Event) })
 	}
 }

@@ -117,14 +117,14 @@ func (s *session) taker(before, stage spool.Stage, work func(context.Context, *s
 }
 
 // offer hands an entry that this instance made to its own next stage.
-func (s *session) offer(stage spool.Stage, n spool.Name) {
+func (s *session) offer(stage spool.Stage, o spool.Offer) {
 	switch {
 	case stage == spool.Translate && s.translate != nil:
-		s.translate.Offer(n)
+		s.translate.Offer(o)
 	case stage == spool.Submit && s.engine != nil:
-		s.engine.Taker().Offer(n)
+		s.engine.Taker().Offer(o)
 	case stage == spool.Submit && s.handover != nil:
-		s.handover.Offer(n)
+		s.handover.Offer(o)
 	}
 }
 
