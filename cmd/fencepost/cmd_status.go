@@ -101,7 +101,7 @@ func (g *globals) status(cmd *cobra.Command, f liveFlags, watch bool) error {
 		return err
 	}
 	terminal := isTerminal(g.stdout)
-	doc, ended, err := live(g, cmd, f, "status", takeStatus, func(o *show.Out, d *statusDoc, first bool) {
+	doc, ended, err := live(g, cmd, f, "status", takeStatusAgain(&settled{}), func(o *show.Out, d *statusDoc, first bool) {
 		if !terminal {
 			printStatusLine(o, d, first)
 			return
@@ -142,20 +142,27 @@ func printStatusLine(o *show.Out, d *statusDoc, first bool) {
 // takeStatus counts and looks at the hosts at the same time: a heartbeat takes
 // as long to see as a hundred thousand files to list.
 func takeStatus(ctx context.Context, s *share) (*statusDoc, error) {
-	return takeStatusWith(ctx, s, glanceAtHosts)
+	return takeStatusWith(ctx, s, glanceAtHosts, &settled{})
+}
+
+// takeStatusAgain is for who looks again and again.
+func takeStatusAgain(known *settled) func(context.Context, *share) (*statusDoc, error) {
+	return func(ctx context.Context, s *share) (*statusDoc, error) {
+		return takeStatusWith(ctx, s, glanceAtHosts, known)
+	}
 }
 
 // hostsOf looks at the hosts.
 type hostsOf func(ctx context.Context, s *share, claims map[string]int) ([]hostDoc, error)
 
-func takeStatusWith(ctx context.Context, s *share, look hostsOf) (*statusDoc, error) {
+func takeStatusWith(ctx context.Context, s *share, look hostsOf, known *settled) (*statusDoc, error) {
 	type counted struct {
 		c   *census
 		err error
 	}
 	counting := make(chan counted, 1)
 	go func() {
-		c, err := takeCensus(ctx, s, statusApart)
+		c, err := takeCensus(ctx, s, statusApart, known)
 		counting <- counted{c, err}
 	}()
 	hosts, herr := look(ctx, s, nil)
@@ -310,10 +317,8 @@ func (d *statusDoc) balance() (all, lastDay string) {
 	return all, lastDay + fmt.Sprintf(", %d lost", l.Vanished)
 }
 
-func printStatus(o *show.Out, d *statusDoc) {
-	word, severity := d.verdict()
-	o.Cells(severity, word, "spool "+d.Spool)
-	for _, p := range d.Problems {
+func printProblems(o *show.Out, all []problem) {
+	for _, p := range all {
 		kind, severity := "note", show.Fine
 		switch p.Exit {
 		case exitDegraded:
@@ -323,6 +328,12 @@ func printStatus(o *show.Out, d *statusDoc) {
 		}
 		o.Cells(severity, kind, p.Text, "("+p.Next+")")
 	}
+}
+
+func printStatus(o *show.Out, d *statusDoc) {
+	word, severity := d.verdict()
+	o.Cells(severity, word, "spool "+d.Spool)
+	printProblems(o, d.Problems)
 	all, lastDay := d.balance()
 	severity = show.Fine
 	if d.Vanished+d.Duplicated > 0 {

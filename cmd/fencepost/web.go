@@ -27,6 +27,7 @@ type webSite struct {
 	id     lease.Identity
 	ttl    time.Duration
 	ingest func() *ingest.Stats
+	known  settled // of Look, which is never called twice at once
 }
 
 var _ web.Source = (*webSite)(nil)
@@ -39,7 +40,7 @@ func (w *webSite) Self() web.Self {
 
 // Look implements web.Source.
 func (w *webSite) Look(ctx context.Context) (web.Picture, error) {
-	st, err := takeStatusWith(ctx, w.share, w.hosts)
+	st, err := takeStatusWith(ctx, w.share, w.hosts, &w.known)
 	if err != nil {
 		return web.Picture{}, err
 	}
