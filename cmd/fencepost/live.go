@@ -27,7 +27,7 @@ type liveFlags struct {
 // takes long to list, looks are further apart than was asked for.
 const (
 	leastEvery = 200 * time.Millisecond
-	liveShare  = 4 // of its time, at most one part in so many goes into looks
+	liveShare  = 2 // of its time, at most one part in so many goes into looks
 )
 
 func (f *liveFlags) bind(cmd *cobra.Command) {
