@@ -399,7 +399,7 @@ func TestOneAnswerForTheSameQuestion(t *testing.T) {
 	wg.Wait()
 	// All came while one read was under way, or within the second after it: but
 	// on a busy machine some may have come later.
-	if got := s.reads.Load(); got < 2 || got > 10 {
+	if got := s.reads.Load(); got < 2 || got > 20 {
 		t.Errorf("40 requests for a list and a job: got %d reads, want 2", got)
 	}
 	if kept, last := web.Shelved(100, 32); kept != 32 || !last {
