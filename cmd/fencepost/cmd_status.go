@@ -42,6 +42,7 @@ type statusDoc struct {
 	Alarms     []alarmDoc     `json:"alarms"`
 	Problems   []problem      `json:"problems"`
 
+	at        time.Time // of the look
 	intruders []intruderDoc
 	census    *census
 	doubled   []string
@@ -178,7 +179,7 @@ func takeStatusWith(ctx context.Context, s *share, look hostsOf, known *settled)
 		Accepting: c.places[spool.PlaceAccepting], Claimed: c.places[spool.PlaceClaimed], Sealed: c.places[spool.PlaceSealed],
 		Held: c.places[spool.PlaceHeld], Parked: c.places[spool.PlaceParked], Failed: c.places[spool.PlaceFailed],
 		Done: c.places[spool.PlaceDone], Hosts: hosts, Vanished: len(c.vanished), Duplicated: len(c.doubled),
-		LastDay: c.day, census: c, doubled: c.doubled, depths: c.depths, Problems: []problem{}}
+		LastDay: c.day, at: s.Env.Wall(), census: c, doubled: c.doubled, depths: c.depths, Problems: []problem{}}
 	for _, stage := range spool.Stages() {
 		d.Waiting[string(stage)] = c.waiting[stage]
 	}
@@ -342,18 +343,32 @@ func printStatus(o *show.Out, d *statusDoc) {
 	o.Cells(severity, "balance", all)
 	o.Cells(severity, "balance", lastDay)
 	o.Gap()
-	t := o.Table("PLACE", "JOBS")
+	t := o.Table("PLACE", "JOBS", "OLDEST")
 	for _, stage := range stageWords() {
-		t.Row("waiting for "+stage, itoa(d.Waiting[stage]))
+		t.Row("waiting for "+stage, itoa(d.Waiting[stage]), d.oldest(spool.PlaceWaiting, spool.Stage(stage)))
 	}
 	for _, r := range []struct {
 		what string
 		n    int
 	}{{"accepting", d.Accepting}, {"claimed", d.Claimed}, {"sealed", d.Sealed}, {"held", d.Held}, {"parked", d.Parked},
 		{"failed", d.Failed}, {"done", d.Done}, {"vanished", d.Vanished}, {"duplicated", d.Duplicated}} {
-		t.Row(r.what, itoa(r.n))
+		t.Row(r.what, itoa(r.n), d.oldest(spool.Place(r.what), ""))
 	}
 	t.End()
 	o.Gap()
 	printHosts(o, d.Hosts)
+}
+
+// oldest is the age of the oldest job at a place, of one stage or of all.
+func (d *statusDoc) oldest(place spool.Place, stage spool.Stage) string {
+	age := -1.0
+	for _, row := range depthDocs(d.depths, d.at) {
+		if row.State == string(place) && (stage == "" || row.Stage == string(stage)) && row.Oldest != nil {
+			age = max(age, *row.Oldest)
+		}
+	}
+	if age < 0 {
+		return "-"
+	}
+	return human(age)
 }
