@@ -101,9 +101,8 @@ func (g *globals) status(cmd *cobra.Command, f liveFlags, watch bool) error {
 	if err := f.check(g, cmd); err != nil {
 		return err
 	}
-	terminal := isTerminal(g.stdout)
 	doc, ended, err := live(g, cmd, f, "status", takeStatusAgain(&settled{}), func(o *show.Out, d *statusDoc, first bool) {
-		if !terminal {
+		if !g.live {
 			printStatusLine(o, d, first)
 			return
 		}

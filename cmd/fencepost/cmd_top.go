@@ -78,10 +78,14 @@ func newTopCmd(g *globals) *cobra.Command {
 			}
 			var t top
 			_, _, err := live(g, cmd, f, "top", t.look, func(o *show.Out, d *topDoc, first bool) {
-				if !first && !isTerminal(g.stdout) {
+				if !first && !g.live {
 					o.Gap()
 				}
-				printTop(o, d, f.every)
+				hint := []string{}
+				if g.live {
+					hint = append(hint, fmt.Sprintf("every %s; q ends it", f.every))
+				}
+				printTop(o, d, hint...)
 			})
 			return err
 		},
@@ -160,10 +164,9 @@ func (t *top) hand(hand []spool.Found, now time.Duration) []topJob {
 	return jobs[:min(len(jobs), topJobs)]
 }
 
-func printTop(o *show.Out, d *topDoc, every time.Duration) {
+func printTop(o *show.Out, d *topDoc, hint ...string) {
 	word, severity := d.status.verdict()
-	o.Cells(severity, word, "spool "+d.Spool, d.Time)
-	o.Note("every %s; q ends it", every)
+	o.Cells(severity, word, append([]string{"spool " + d.Spool, d.Time}, hint...)...)
 	printProblems(o, d.Problems[:min(len(d.Problems), topProblems)])
 	rates := "rates come with the second look"
 	if r := d.Rates; r != nil {

@@ -105,7 +105,7 @@ const (
 func openScreen(g *globals, f liveFlags) *screen {
 	s := &screen{g: g}
 	out, ok := g.stdout.(*os.File)
-	if !ok || f.lines || g.json || !term.IsTerminal(int(out.Fd())) {
+	if !ok || f.lines || g.json || contains(g.environ, "TERM=dumb") || !term.IsTerminal(int(out.Fd())) {
 		return s
 	}
 	s.tty, g.live = out, true
