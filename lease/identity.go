@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"os/user"
 	"strconv"
 	"strings"
 	"time"
@@ -25,7 +24,7 @@ type Identity struct {
 	Started      time.Time
 	Version      string
 	ConfigDigest string
-	From         Whereabouts
+	From         Whereabouts // of one that is refused: see Here
 }
 
 // Whereabouts helps people to find a process that nobody knows. Nothing rests on
@@ -40,15 +39,13 @@ type Whereabouts struct {
 // maxAddresses bounds how many are told.
 const maxAddresses = 8
 
-// whereabouts are this process's own.
-func whereabouts() Whereabouts {
+// Here are this process's own whereabouts. It asks nothing that could hang, such as
+// a directory service: a host that is refused ends at once.
+func Here() Whereabouts {
 	var w Whereabouts
 	w.Hostname, _ = os.Hostname()
 	w.Program, _ = os.Executable()
-	w.User = strconv.Itoa(os.Geteuid())
-	if u, err := user.LookupId(w.User); err == nil {
-		w.User = u.Username
-	}
+	w.User = userName(os.Geteuid())
 	all, _ := net.InterfaceAddrs()
 	var told []string
 	for _, a := range all {
@@ -58,6 +55,18 @@ func whereabouts() Whereabouts {
 	}
 	w.Addresses = strings.Join(told, " ")
 	return w
+}
+
+// userName is a user's name in the machine's own list, else the number.
+func userName(uid int) string {
+	id := strconv.Itoa(uid)
+	data, _ := os.ReadFile("/etc/passwd")
+	for line := range strings.Lines(string(data)) {
+		if f := strings.Split(line, ":"); len(f) > 2 && f[2] == id {
+			return f[0]
+		}
+	}
+	return id
 }
 
 // Where a Linux machine keeps its identity: never on the share.
@@ -87,7 +96,7 @@ func Local(host, machineID string) (Identity, error) {
 		return Identity{}, fmt.Errorf("make instance id: %w", err)
 	}
 	id := Identity{Host: host, MachineID: strings.ToLower(strings.TrimSpace(machineID)),
-		BootID: strings.TrimSpace(string(boot)), PID: os.Getpid(), Nonce: nonce.String(), Started: time.Now(), From: whereabouts()}
+		BootID: strings.TrimSpace(string(boot)), PID: os.Getpid(), Nonce: nonce.String(), Started: time.Now()}
 	return id, id.validate()
 }
 

@@ -3,6 +3,7 @@ package lease_test
 import (
 	"errors"
 	"fmt"
+	"os"
 	"path"
 	"slices"
 	"strings"
@@ -186,5 +187,21 @@ func TestHole_27_IntrudersCounted(t *testing.T) {
 	p.id.MachineID = "../../x"
 	if err := lease.RecordIntruder(ctx, p, p.id, "x"); err == nil {
 		t.Error("a machine id with a slash was used in a file name")
+	}
+}
+
+// What a refused process says of where it is can be used to find it.
+func TestHere(t *testing.T) {
+	here := lease.Here()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	name, err := os.Hostname()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if here.Program != self || here.Hostname != name || here.User == "" || os.Geteuid() == 0 && here.User != "root" {
+		t.Errorf("got %+v, want program %s on %s", here, self, name)
 	}
 }

@@ -89,10 +89,31 @@ type spot struct {
 	twice bool
 }
 
+// settled is what an audit said of jobs that were nowhere or twice. Who looks
+// again and again keeps it: a job that vanished stays so for long, and an audit
+// with looks that are apart takes seconds.
+type settled struct{ vanished, doubled []string }
+
+// has returns those of some suspects that an audit has spoken about; ok is false
+// if it hasn't of all of them.
+func (k *settled) has(suspects []string) (vanished, doubled []string, ok bool) {
+	for _, id := range suspects {
+		switch {
+		case slices.Contains(k.vanished, id):
+			vanished = append(vanished, id)
+		case slices.Contains(k.doubled, id):
+			doubled = append(doubled, id)
+		default:
+			return nil, nil, false
+		}
+	}
+	return vanished, doubled, true
+}
+
 // takeCensus looks once. Jobs that seem to be nowhere or twice have mostly moved
 // meanwhile: a second look clears them; what is left is left to an audit with
-// looks that are apart.
-func takeCensus(ctx context.Context, s *share, apart time.Duration) (*census, error) {
+// looks that are apart, unless known has it from the last time.
+func takeCensus(ctx context.Context, s *share, apart time.Duration, known *settled) (*census, error) {
 	c, suspects, err := countOnce(s)
 	if err != nil || len(suspects) == 0 {
 		return c, err
@@ -101,17 +122,19 @@ func takeCensus(ctx context.Context, s *share, apart time.Duration) (*census, er
 	if err != nil {
 		return nil, err
 	}
-	still := slices.ContainsFunc(suspects, func(id string) bool {
+	still := slices.DeleteFunc(suspects, func(id string) bool {
 		_, found := slices.BinarySearch(again, id)
-		return found
+		return !found
 	})
-	if still {
+	ok := false
+	if c.vanished, c.doubled, ok = known.has(still); !ok {
 		b, err := s.Audit(ctx, apart)
 		if err != nil {
 			return nil, err
 		}
 		c.vanished, c.doubled = b.Vanished, b.Duplicated
 	}
+	known.vanished, known.doubled = c.vanished, c.doubled
 	c.day.settle(c.vanished, s.Env.Wall())
 	return c, nil
 }

@@ -1,11 +1,16 @@
 package main
 
 import (
+	"context"
 	"fmt"
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
 	"fencepost/spool"
+	"fencepost/spool/env"
+	"fencepost/spool/vfs"
 )
 
 // idOf is a UUIDv7 of a moment.
@@ -76,4 +81,53 @@ func TestTopCountsFromFirstSight(t *testing.T) {
 	if want := "2 a 15; 1 b 0; 3 a 0; "; got != want {
 		t.Errorf("got %s want %s", got, want)
 	}
+}
+
+// A job that vanished is settled by an audit once; who looks again counts only,
+// until there is another one, or it is back.
+func TestVanishedIsSettledOnce(t *testing.T) {
+	dir, ids := crowd(t, 160)
+	fs, err := vfs.OpenOS(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer fs.Close()
+	counting := &countingFS{FS: fs, ops: map[string]int{}}
+	sp, err := spool.Open(env.NewReal(counting))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, known := &share{Spool: sp, Dir: dir}, &settled{}
+	file := func(i int) string { return filepath.Join(dir, "json", ids[i]+".json") }
+	look := func(what string, wantVanished int, wantAudit bool) {
+		t.Helper()
+		before := counting.ops["list xml"]
+		c, err := takeCensus(context.Background(), s, time.Millisecond, known)
+		if err != nil || len(c.vanished) != wantVanished {
+			t.Fatalf("%s: got %v vanished, %v, want %d", what, c.vanished, err, wantVanished)
+		}
+		// Each count lists a stage once; a census with suspects counts twice.
+		if lists := counting.ops["list xml"] - before; (lists > 2) != wantAudit {
+			t.Errorf("%s: a stage is listed %d times, audit wanted: %t", what, lists, wantAudit)
+		}
+	}
+	look("all is well", 0, false)
+	if err := os.Remove(file(0)); err != nil {
+		t.Fatal(err)
+	}
+	look("one vanished", 1, true)
+	look("it is known", 1, false)
+	if err := os.Remove(file(10)); err != nil {
+		t.Fatal(err)
+	}
+	look("another one", 2, true)
+	look("both are known", 2, false)
+	if err := os.WriteFile(file(0), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	look("one is back", 1, false)
+	if err := os.Remove(file(0)); err != nil {
+		t.Fatal(err)
+	}
+	look("and gone again", 2, true)
 }

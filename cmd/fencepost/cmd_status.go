@@ -42,6 +42,7 @@ type statusDoc struct {
 	Alarms     []alarmDoc     `json:"alarms"`
 	Problems   []problem      `json:"problems"`
 
+	at        time.Time // of the look
 	intruders []intruderDoc
 	census    *census
 	doubled   []string
@@ -100,9 +101,8 @@ func (g *globals) status(cmd *cobra.Command, f liveFlags, watch bool) error {
 	if err := f.check(g, cmd); err != nil {
 		return err
 	}
-	terminal := isTerminal(g.stdout)
-	doc, ended, err := live(g, cmd, f, "status", takeStatus, func(o *show.Out, d *statusDoc, first bool) {
-		if !terminal {
+	doc, ended, err := live(g, cmd, f, "status", takeStatusAgain(&settled{}), func(o *show.Out, d *statusDoc, first bool) {
+		if !g.live {
 			printStatusLine(o, d, first)
 			return
 		}
@@ -142,20 +142,27 @@ func printStatusLine(o *show.Out, d *statusDoc, first bool) {
 // takeStatus counts and looks at the hosts at the same time: a heartbeat takes
 // as long to see as a hundred thousand files to list.
 func takeStatus(ctx context.Context, s *share) (*statusDoc, error) {
-	return takeStatusWith(ctx, s, glanceAtHosts)
+	return takeStatusWith(ctx, s, glanceAtHosts, &settled{})
+}
+
+// takeStatusAgain is for who looks again and again.
+func takeStatusAgain(known *settled) func(context.Context, *share) (*statusDoc, error) {
+	return func(ctx context.Context, s *share) (*statusDoc, error) {
+		return takeStatusWith(ctx, s, glanceAtHosts, known)
+	}
 }
 
 // hostsOf looks at the hosts.
 type hostsOf func(ctx context.Context, s *share, claims map[string]int) ([]hostDoc, error)
 
-func takeStatusWith(ctx context.Context, s *share, look hostsOf) (*statusDoc, error) {
+func takeStatusWith(ctx context.Context, s *share, look hostsOf, known *settled) (*statusDoc, error) {
 	type counted struct {
 		c   *census
 		err error
 	}
 	counting := make(chan counted, 1)
 	go func() {
-		c, err := takeCensus(ctx, s, statusApart)
+		c, err := takeCensus(ctx, s, statusApart, known)
 		counting <- counted{c, err}
 	}()
 	hosts, herr := look(ctx, s, nil)
@@ -171,7 +178,7 @@ func takeStatusWith(ctx context.Context, s *share, look hostsOf) (*statusDoc, er
 		Accepting: c.places[spool.PlaceAccepting], Claimed: c.places[spool.PlaceClaimed], Sealed: c.places[spool.PlaceSealed],
 		Held: c.places[spool.PlaceHeld], Parked: c.places[spool.PlaceParked], Failed: c.places[spool.PlaceFailed],
 		Done: c.places[spool.PlaceDone], Hosts: hosts, Vanished: len(c.vanished), Duplicated: len(c.doubled),
-		LastDay: c.day, census: c, doubled: c.doubled, depths: c.depths, Problems: []problem{}}
+		LastDay: c.day, at: s.Env.Wall(), census: c, doubled: c.doubled, depths: c.depths, Problems: []problem{}}
 	for _, stage := range spool.Stages() {
 		d.Waiting[string(stage)] = c.waiting[stage]
 	}
@@ -310,10 +317,8 @@ func (d *statusDoc) balance() (all, lastDay string) {
 	return all, lastDay + fmt.Sprintf(", %d lost", l.Vanished)
 }
 
-func printStatus(o *show.Out, d *statusDoc) {
-	word, severity := d.verdict()
-	o.Cells(severity, word, "spool "+d.Spool)
-	for _, p := range d.Problems {
+func printProblems(o *show.Out, all []problem) {
+	for _, p := range all {
 		kind, severity := "note", show.Fine
 		switch p.Exit {
 		case exitDegraded:
@@ -323,6 +328,12 @@ func printStatus(o *show.Out, d *statusDoc) {
 		}
 		o.Cells(severity, kind, p.Text, "("+p.Next+")")
 	}
+}
+
+func printStatus(o *show.Out, d *statusDoc) {
+	word, severity := d.verdict()
+	o.Cells(severity, word, "spool "+d.Spool)
+	printProblems(o, d.Problems)
 	all, lastDay := d.balance()
 	severity = show.Fine
 	if d.Vanished+d.Duplicated > 0 {
@@ -331,18 +342,32 @@ func printStatus(o *show.Out, d *statusDoc) {
 	o.Cells(severity, "balance", all)
 	o.Cells(severity, "balance", lastDay)
 	o.Gap()
-	t := o.Table("PLACE", "JOBS")
+	t := o.Table("PLACE", "JOBS", "OLDEST")
 	for _, stage := range stageWords() {
-		t.Row("waiting for "+stage, itoa(d.Waiting[stage]))
+		t.Row("waiting for "+stage, itoa(d.Waiting[stage]), d.oldest(spool.PlaceWaiting, spool.Stage(stage)))
 	}
 	for _, r := range []struct {
 		what string
 		n    int
 	}{{"accepting", d.Accepting}, {"claimed", d.Claimed}, {"sealed", d.Sealed}, {"held", d.Held}, {"parked", d.Parked},
 		{"failed", d.Failed}, {"done", d.Done}, {"vanished", d.Vanished}, {"duplicated", d.Duplicated}} {
-		t.Row(r.what, itoa(r.n))
+		t.Row(r.what, itoa(r.n), d.oldest(spool.Place(r.what), ""))
 	}
 	t.End()
 	o.Gap()
 	printHosts(o, d.Hosts)
+}
+
+// oldest is the age of the oldest job at a place, of one stage or of all.
+func (d *statusDoc) oldest(place spool.Place, stage spool.Stage) string {
+	age := -1.0
+	for _, row := range depthDocs(d.depths, d.at) {
+		if row.State == string(place) && (stage == "" || row.Stage == string(stage)) && row.Oldest != nil {
+			age = max(age, *row.Oldest)
+		}
+	}
+	if age < 0 {
+		return "-"
+	}
+	return human(age)
 }

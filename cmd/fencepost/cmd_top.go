@@ -52,8 +52,11 @@ type topJob struct {
 	Seconds float64 `json:"seen_seconds"`
 }
 
-// topJobs is how many jobs in hand are shown.
-const topJobs = 40
+// What is shown: status has the rest.
+const (
+	topJobs     = 40 // in hand
+	topProblems = 3
+)
 
 func newTopCmd(g *globals) *cobra.Command {
 	var f liveFlags
@@ -75,10 +78,14 @@ func newTopCmd(g *globals) *cobra.Command {
 			}
 			var t top
 			_, _, err := live(g, cmd, f, "top", t.look, func(o *show.Out, d *topDoc, first bool) {
-				if !first && !isTerminal(g.stdout) {
+				if !first && !g.live {
 					o.Gap()
 				}
-				printTop(o, d, f.every)
+				hint := []string{}
+				if g.live {
+					hint = append(hint, fmt.Sprintf("every %s; q ends it", f.every))
+				}
+				printTop(o, d, hint...)
 			})
 			return err
 		},
@@ -89,7 +96,8 @@ func newTopCmd(g *globals) *cobra.Command {
 
 // top is what is remembered from look to look.
 type top struct {
-	looks []topLook                // of the last minute, oldest first
+	looks []topLook // of the last minute, oldest first
+	known settled
 	seen  map[string]time.Duration // paths of jobs in hand, and since when
 }
 
@@ -103,7 +111,7 @@ type topLook struct {
 const topOver = time.Minute
 
 func (t *top) look(ctx context.Context, s *share) (*topDoc, error) {
-	st, err := takeStatus(ctx, s)
+	st, err := takeStatusAgain(&t.known)(ctx, s)
 	if err != nil {
 		return nil, err
 	}
@@ -156,13 +164,10 @@ func (t *top) hand(hand []spool.Found, now time.Duration) []topJob {
 	return jobs[:min(len(jobs), topJobs)]
 }
 
-func printTop(o *show.Out, d *topDoc, every time.Duration) {
+func printTop(o *show.Out, d *topDoc, hint ...string) {
 	word, severity := d.status.verdict()
-	o.Cells(severity, word, "spool "+d.Spool, d.Time)
-	o.Note("every %s; q ends it", every)
-	for _, p := range d.Problems[:min(len(d.Problems), 3)] {
-		o.Cells(severity, "first", p.Text, "("+p.Next+")")
-	}
+	o.Cells(severity, word, append([]string{"spool " + d.Spool, d.Time}, hint...)...)
+	printProblems(o, d.Problems[:min(len(d.Problems), topProblems)])
 	rates := "rates come with the second look"
 	if r := d.Rates; r != nil {
 		rates = fmt.Sprintf("%.0f a minute accepted, %.0f a minute done, over %s", r.Accepted, r.Done, human(r.Over))

@@ -139,30 +139,57 @@ func printTrace(o *show.Out, d *traceDoc) {
 		t.Row(e.Time, e.Host, fmt.Sprint(e.Epoch), dash(e.Stage), e.Event, dash(e.Token), dash(e.result()))
 	}
 	t.End()
-	for _, e := range d.Events {
-		if e.Event == spool.EvClaimed {
-			o.Cells(show.Fine, "taken", fmt.Sprintf("for %s by host %s epoch %d at %s%s", e.Stage, e.Host, e.Epoch, e.Time, d.ending(e)))
-		}
+	for _, text := range d.taken() {
+		o.Cells(show.Fine, "taken", text)
 	}
 	o.Cells(d.severity(), d.State, d.sentence())
 }
 
-// ending is what became of a claim: the last that was said of its token.
-func (d *traceDoc) ending(claim traceEvent) string {
-	last := claim
+// taken says who took the job, when, and what became of it, a sentence a claim.
+// The last events of a host that was killed are lost; but the claim's token stands
+// in those of who went on.
+func (d *traceDoc) taken() (out []string) {
+	type claim struct{ token, stage string }
+	first, last := map[claim]traceEvent{}, map[claim]traceEvent{}
+	var order []claim
 	for _, e := range d.Events {
-		if e.Token == claim.Token && e.Stage == claim.Stage {
-			last = e
+		c := claim{e.Token, e.Stage}
+		if e.Token == "" || e.Stage == string(spool.Ingest) {
+			continue
 		}
+		if _, known := first[c]; !known {
+			first[c] = e
+			order = append(order, c)
+		}
+		last[c] = e
 	}
-	if last.Event == spool.EvClaimed {
-		return ", nothing since"
+	for _, c := range order {
+		from, to := first[c], last[c]
+		host, epoch := holder(c.token)
+		text := fmt.Sprintf("for %s by host %s epoch %s", c.stage, host, epoch)
+		switch {
+		case from.Event != spool.EvClaimed:
+			text += ", when isn't known: its journal doesn't have it"
+		case to.Event == spool.EvClaimed:
+			out = append(out, text+" at "+from.Time+", nothing since")
+			continue
+		default:
+			text += " at " + from.Time
+		}
+		text += ", " + to.Event
+		if to.Host != host || fmt.Sprint(to.Epoch) != epoch {
+			text += fmt.Sprintf(" by host %s epoch %d", to.Host, to.Epoch)
+		}
+		out = append(out, text+" at "+to.Time)
 	}
-	out := ", " + last.Event
-	if last.Host != claim.Host || last.Epoch != claim.Epoch {
-		out += fmt.Sprintf(" by host %s epoch %d", last.Host, last.Epoch)
-	}
-	return out + " at " + last.Time
+	return out
+}
+
+// holder is whose claim a token is.
+func holder(token string) (host, epoch string) {
+	host, rest, _ := strings.Cut(token, "/")
+	epoch, _, _ = strings.Cut(rest, "/")
+	return host, epoch
 }
 
 // words are what the event itself says.

@@ -24,7 +24,7 @@ echo 4711
 // of them sick, one killed), a machine that nobody knows, a bad job, one that the
 // cluster has no room for, and one that a foreign program took.
 func TestOnCall(t *testing.T) {
-	s := newSite(t, []string{"alpha", "bravo", "carol"}, "--heartbeat", "200ms", "--lease", "3s", "--poll", "50ms", "--cluster", "command")
+	s := newSite(t, []string{"alpha", "bravo", "carol"}, "--heartbeat", "500ms", "--lease", "10s", "--poll", "50ms", "--cluster", "command")
 	prog := func(name, text string) string {
 		file := filepath.Join(s.dir, name)
 		if err := os.WriteFile(file, []byte(text), 0o700); err != nil {
@@ -71,7 +71,7 @@ func TestOnCall(t *testing.T) {
 			}
 		}
 	}
-	says("which host took job X, and when", []string{`(?m)^taken\tfor submit by host alpha epoch 1 at 20\S+Z, done at 20\S+Z$`,
+	says("which host took job X, and when", []string{`(?m)^taken\tfor submit by host alpha epoch [0-9]+ at 20\S+Z, done at 20\S+Z$`,
 		`(?m)^done\tjob ` + ids["good"] + ` \(good, of pat\), .*cluster id 4711`}, "trace", ids["good"][:18])
 	says("why a bad job doesn't move", []string{`(?m)^failed\tjob .*\(bad-queue, of pat\)\t.*queue main doesn't exist.*\(fencepost retry `}, "why", ids["bad-queue"])
 	says("why a waiting job doesn't move", []string{`(?m)^fit\tyes\talpha is fit for submit; bravo is unfit: .*sbatch: command not found`,

@@ -27,7 +27,7 @@ type liveFlags struct {
 // takes long to list, looks are further apart than was asked for.
 const (
 	leastEvery = 200 * time.Millisecond
-	liveShare  = 4 // of its time, at most one part in so many goes into looks
+	liveShare  = 2 // of its time, at most one part in so many goes into looks
 )
 
 func (f *liveFlags) bind(cmd *cobra.Command) {
@@ -105,7 +105,7 @@ const (
 func openScreen(g *globals, f liveFlags) *screen {
 	s := &screen{g: g}
 	out, ok := g.stdout.(*os.File)
-	if !ok || f.lines || g.json || !term.IsTerminal(int(out.Fd())) {
+	if !ok || f.lines || g.json || contains(g.environ, "TERM=dumb") || !term.IsTerminal(int(out.Fd())) {
 		return s
 	}
 	s.tty, g.live = out, true

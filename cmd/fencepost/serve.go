@@ -353,7 +353,9 @@ func (d *daemon) sayReady(epoch uint64, again bool) {
 func (d *daemon) recordIntruder(sp *spool.Spool, why string) {
 	ctx, cancel := context.WithTimeout(context.Background(), d.cfg.Timeout.Duration)
 	defer cancel()
-	if err := lease.RecordIntruder(ctx, sp.Env, d.id, why); err != nil {
+	id := d.id
+	id.From = lease.Here()
+	if err := lease.RecordIntruder(ctx, sp.Env, id, why); err != nil {
 		d.log.Error().Err(err).Str("event", "refusal-not-recorded").Msg("record this refusal on the spool")
 	}
 }

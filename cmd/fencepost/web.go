@@ -28,6 +28,7 @@ type webSite struct {
 	ttl    time.Duration
 	ingest func() *ingest.Stats
 	digest func() string
+	known  settled // of Look, which is never called twice at once
 }
 
 var _ web.Source = (*webSite)(nil)
@@ -40,7 +41,7 @@ func (w *webSite) Self() web.Self {
 
 // Look implements web.Source.
 func (w *webSite) Look(ctx context.Context) (web.Picture, error) {
-	st, err := takeStatusWith(ctx, w.share, w.hosts)
+	st, err := takeStatusWith(ctx, w.share, w.hosts, &w.known)
 	if err != nil {
 		return web.Picture{}, err
 	}

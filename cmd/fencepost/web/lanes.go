@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 	"time"
 
 	"fencepost/spool"
@@ -89,6 +90,11 @@ func newLanes(t trace, now time.Time) lanes {
 			continue
 		}
 		w := barWidth(span)
+		if class == "wait" && !last {
+			if host := untold(t.Events, i+1); host != "" {
+				class, where, words = "work", host, host+" had it in this time: its journal doesn't say when it took it"
+			}
+		}
 		if where == "" {
 			where = "on the share"
 		}
@@ -103,6 +109,22 @@ func newLanes(t trace, now time.Time) lanes {
 	l.Width, l.Height = x+24, laneTop*2+len(l.Rows)*laneHeight
 	l.Text = fmt.Sprintf("%d events on %d hosts; the table below has them all", len(t.Events), len(l.Rows)-1)
 	return l
+}
+
+// untold is the host whose claim event i ends, if no journal has the claim itself:
+// the last events of a host that was killed are lost.
+func untold(all []traceEvent, i int) string {
+	e := all[i]
+	host, _, ok := strings.Cut(e.Token, "/")
+	if !ok || e.Stage == string(spool.Ingest) || e.Event == spool.EvClaimed {
+		return ""
+	}
+	for _, before := range all[:i] {
+		if before.Token == e.Token && before.Stage == e.Stage {
+			return ""
+		}
+	}
+	return host
 }
 
 // gap is the time from event i to the next, or to now.

@@ -51,6 +51,19 @@ type problem struct {
 	Next string `json:"next"`
 }
 
+// Link is the page that has more about it, "" = none.
+func (p problem) Link() string {
+	switch p.Code {
+	case "vanished", "duplicated", "intruder", "canary", "foreign":
+		return "/intruders"
+	case "parked", "failed":
+		return "/jobs?state=" + p.Code
+	case "unserved":
+		return "/jobs?state=waiting"
+	}
+	return ""
+}
+
 type host struct {
 	Host      string   `json:"host"`
 	Enrolled  bool     `json:"enrolled"`

