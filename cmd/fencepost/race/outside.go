@@ -113,8 +113,8 @@ func (o *oracle) settled() bool {
 		if j.gate != 0 && !slices.ContainsFunc(j.places, place.final) && !(j.stolen && o.restored(j)) {
 			return false
 		}
-		if j.copied && slices.ContainsFunc(j.places, func(p place) bool { return p.live() && !p.final() }) {
-			return false // both files come to their end
+		if (j.copied || j.stolen) && slices.ContainsFunc(j.places, func(p place) bool { return p.live() && !p.final() }) {
+			return false // both files come to their end: two persons may bring back what was stolen
 		}
 	}
 	return !slices.ContainsFunc(o.r.orders, func(w *order) bool { return w.job == nil })
