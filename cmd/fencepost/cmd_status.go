@@ -32,6 +32,7 @@ type statusDoc struct {
 	Parked     int            `json:"parked"`
 	Failed     int            `json:"failed"`
 	Done       int            `json:"done"`
+	HandedOver int            `json:"handed_over"`
 	LastDay    dayDoc         `json:"last_day"`
 	Hosts      []hostDoc      `json:"hosts"`
 	Intruders  int            `json:"intruders"`
@@ -177,7 +178,7 @@ func takeStatusWith(ctx context.Context, s *share, look hostsOf, known *settled)
 	d := &statusDoc{Spool: s.Dir, SpoolID: s.ID, Accepted: c.accepted, Waiting: map[string]int{},
 		Accepting: c.places[spool.PlaceAccepting], Claimed: c.places[spool.PlaceClaimed], Sealed: c.places[spool.PlaceSealed],
 		Held: c.places[spool.PlaceHeld], Parked: c.places[spool.PlaceParked], Failed: c.places[spool.PlaceFailed],
-		Done: c.places[spool.PlaceDone], Hosts: hosts, Vanished: len(c.vanished), Duplicated: len(c.doubled),
+		Done: c.places[spool.PlaceDone], HandedOver: c.places[spool.PlaceHandedOver], Hosts: hosts, Vanished: len(c.vanished), Duplicated: len(c.doubled),
 		LastDay: c.day, at: s.Env.Wall(), census: c, doubled: c.doubled, depths: c.depths, Problems: []problem{}}
 	for _, stage := range spool.Stages() {
 		d.Waiting[string(stage)] = c.waiting[stage]
@@ -350,8 +351,10 @@ func printStatus(o *show.Out, d *statusDoc) {
 		what string
 		n    int
 	}{{"accepting", d.Accepting}, {"claimed", d.Claimed}, {"sealed", d.Sealed}, {"held", d.Held}, {"parked", d.Parked},
-		{"failed", d.Failed}, {"done", d.Done}, {"vanished", d.Vanished}, {"duplicated", d.Duplicated}} {
-		t.Row(r.what, itoa(r.n), d.oldest(spool.Place(r.what), ""))
+		{"failed", d.Failed}, {"done", d.Done}, {"handed over", d.HandedOver}, {"vanished", d.Vanished}, {"duplicated", d.Duplicated}} {
+		if r.n > 0 || r.what != "handed over" { // few spools have such
+			t.Row(r.what, itoa(r.n), d.oldest(spool.Place(r.what), ""))
+		}
 	}
 	t.End()
 	o.Gap()
