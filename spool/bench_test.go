@@ -3,7 +3,11 @@ package spool_test
 import (
 	"context"
 	"fmt"
+	"os/exec"
 	"path"
+	"strconv"
+	"strings"
+	"sync/atomic"
 	"testing"
 
 	"fencepost/spool"
@@ -89,3 +93,78 @@ func BenchmarkAdvance(b *testing.B) {
 		b.Error("nothing was published")
 	}
 }
+
+// BenchmarkQueue is what a directory queue does, without what makes a job safe
+// across hosts: put in, claimed, read, removed. Beside it, where it is installed,
+// the same with python3-dirq (add, lock, get, remove), which doesn't sync either:
+// on a directory in memory an fsync costs nothing.
+func BenchmarkQueue(b *testing.B) {
+	data := make([]byte, 1024)
+	pass := func(in *spool.Instance, i int) error {
+		id := benchID(i)
+		draft := path.Join(spool.EpochDir(spool.DirDrafts, "a", 1), spool.FormatDraft(spool.Name{Stage: spool.KindNew, Seq: uint64(i) + 1, ID: id, Ext: "xml"}))
+		if _, err := in.FS.Create(draft, data); err != nil {
+			return err
+		}
+		n := spool.Name{ID: id, Ext: "xml"}
+		if err := in.FS.Rename(draft, in.Layout.EntryPath(spool.Translate, n)); err != nil {
+			return err
+		}
+		c, err := in.Claim(spool.Translate, n)
+		if err != nil {
+			return err
+		}
+		if _, err := c.Read(); err != nil {
+			return err
+		}
+		return in.FS.Remove(c.Path())
+	}
+	b.Run("spool", func(b *testing.B) {
+		in := benchInstance(b)
+		for i := 0; b.Loop(); i++ {
+			if err := pass(in, i); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("spool-parallel", func(b *testing.B) {
+		in := benchInstance(b)
+		var next atomic.Int64
+		b.RunParallel(func(pb *testing.PB) {
+			for pb.Next() {
+				if err := pass(in, int(next.Add(1))); err != nil {
+					b.Error(err)
+				}
+			}
+		})
+	})
+	b.Run("dirq", func(b *testing.B) {
+		for _, python := range []string{"/usr/bin/python3", "python3"} {
+			cmd := exec.Command(python, "-c", dirqLoop, b.TempDir(), "5000")
+			if out, err := cmd.Output(); err == nil {
+				secs, err := strconv.ParseFloat(strings.TrimSpace(string(out)), 64)
+				if err != nil {
+					b.Fatal(err)
+				}
+				for b.Loop() { // it was measured elsewhere
+				}
+				b.ReportMetric(secs/5000*1e9, "ns/op")
+				return
+			}
+		}
+		b.Skip("python3-dirq isn't installed")
+	})
+}
+
+const dirqLoop = `
+import sys, time
+from dirq.QueueSimple import QueueSimple
+q, data = QueueSimple(sys.argv[1] + "/q"), "x" * 1024
+began = time.perf_counter()
+for i in range(int(sys.argv[2])):
+    name = q.add(data)
+    assert q.lock(name)
+    q.get(name)
+    q.remove(name)
+print(time.perf_counter() - began)
+`

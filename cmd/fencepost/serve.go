@@ -268,7 +268,7 @@ func (d *daemon) nodeConfig(sp *spool.Spool, dir string) (node.Config, error) {
 		}
 		cfg.Cluster = d.cluster
 		if c.Cluster.Name == "local" && c.SpoolKeyFile != "" {
-			d.log.Warn().Str("event", "unsigned_scripts").Msg("spool_key_file is set, but the embedded cluster runs scripts and work directories that lie on the share unsigned: who can write there can change what runs")
+			d.log.Warn().Str("event", "unsigned-scripts").Msg("spool_key_file is set, but the embedded cluster runs scripts and work directories that lie on the share unsigned: who can write there can change what runs")
 		}
 	}
 	cfg.Submit = opt
