@@ -92,7 +92,7 @@ func (in *Instance) throughGate(n Name, draft string, file vfs.ID, same func([]b
 	}
 	a, err := in.accepted(n, "")
 	// Only now: a job that takes this host down doesn't take its answer with it.
-	in.offer(Translate, Name{ID: n.ID})
+	in.offer(stageOf(n), Name{ID: n.ID})
 	return a, err
 }
 
@@ -100,7 +100,8 @@ func (in *Instance) throughGate(n Name, draft string, file vfs.ID, same func([]b
 //
 // The gate of a later stage lets in an id whose first gate it has itself, and
 // one that left the stage before through its exit gate: what was handed over
-// comes back. Any other one is a copy of a job that is on its way here.
+// comes back. Any other one is a copy of a job that is on its way here: it is
+// dropped, and so one look at the exit gate isn't enough.
 //
 // Order: link gate/B/ID; if that is another file's, look at once/B/translate~ID;
 // link gate/B/submit~ID.
@@ -113,7 +114,7 @@ func (in *Instance) passGate(draft string, n Name, file vfs.ID) (Verdict, error)
 		return verdict, err
 	}
 	if verdict == Taken {
-		left, err := in.Exists(OncePath(Translate, n.ID))
+		left, err := in.passed(OncePath(Translate, n.ID))
 		if err != nil {
 			return Unknown, fmt.Errorf("look at the exit gate: %w", err)
 		}

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"path"
 	"strings"
+	"syscall"
 	"testing"
 
 	"fencepost/spool"
@@ -40,6 +41,7 @@ func comeBackSetUp(w *world, a *spool.Instance) {
 
 func (w *world) put(file, text string) {
 	w.m.Quiet(func() { must(w.m.View("legacy").Create(file, []byte(text))) })
+	w.back = w.back || strings.HasPrefix(file, laterInbox+"/")
 }
 
 func adoptingAt(dir, name, text string) func(*world, *spool.Instance) error {
@@ -255,5 +257,57 @@ func TestForeignFormat(t *testing.T) {
 	}
 	if !spool.ValidClusterID("4711") || spool.ValidClusterID("foreign:x") {
 		t.Error("a cluster's id passes for a handover")
+	}
+}
+
+// TestHole_4_5_BackAndVanished: a job came back, and what waited for its next
+// stage was taken by somebody foreign. Its handover is no place of it any more:
+// the job is nowhere, and is recovered as any other.
+func TestHole_4_5_BackAndVanished(t *testing.T) {
+	for _, handed := range []bool{false, true} {
+		w := memWorld(t)
+		a := w.start("a")
+		comeBackSetUp(w, a)
+		mustDo(adoptingAt(laterInbox, "BACK.json", backOrder)(w, a))
+		if handed {
+			c := must(claimIn(a, spool.Submit, jobA))
+			must(c.Once())
+			mustDo(c.Return(spool.Why{Reason: "test"}))
+		}
+		w.m.Quiet(func() { mustDo(w.m.View("x").Remove(spool.Furthest(must(a.Locate(jobA))).Path)) })
+		b := must(a.Audit(t.Context(), 1))
+		if b.HandedOver != 0 || len(b.Vanished) != 1 || b.OK() {
+			t.Errorf("it vanished: %+v", b)
+		}
+		want := map[bool]string{false: spool.DidRecover, true: spool.DidCopy}[handed]
+		if r, err := a.Recover(t.Context(), jobA, nil, false); err != nil || r.Did != want {
+			t.Errorf("recovered: %+v, %v", r, err)
+		}
+	}
+}
+
+// TestHole_4_6_BackAtAStaleExitGate: what comes back is dropped as a copy of a job
+// that is on its way only if two looks agree that the job never left.
+func TestHole_4_6_BackAtAStaleExitGate(t *testing.T) {
+	for _, kind := range []string{memfs.List, memfs.Identify} {
+		w := memWorld(t)
+		a := w.start("a")
+		comeBackSetUp(w, a)
+		struck := false
+		w.m.Inject = func(op memfs.Op) memfs.Verdict {
+			if struck || op.View != "a" || op.Kind != kind || !strings.HasPrefix(op.From, "once/") {
+				return memfs.Verdict{}
+			}
+			struck = true
+			if kind == memfs.List {
+				return memfs.Verdict{Apply: true, Stale: true}
+			}
+			return memfs.Verdict{Err: syscall.ENOENT}
+		}
+		mustDo(adoptingAt(laterInbox, "BACK.json", backOrder)(w, a))
+		if at := spool.Furthest(must(a.Locate(jobA))); at.Place != spool.PlaceWaiting || at.Name.Stage != spool.Submit {
+			t.Errorf("%s: it is %+v", kind, at)
+		}
+		w.ends(t)
 	}
 }
