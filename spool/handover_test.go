@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"path"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -77,7 +78,12 @@ func TestHandOver(t *testing.T) {
 		t.Errorf("it is %+v", found)
 	}
 	w.put(laterInbox+"/BACK.json", backOrder)
+	var offered []spool.Stage
+	a.Offered = func(s spool.Stage, _ spool.Name) { offered = append(offered, s) }
 	mustDo(adoptingAt(laterInbox, "BACK.json", backOrder)(w, a))
+	if !slices.Equal(offered, []spool.Stage{spool.Submit}) {
+		t.Errorf("back: offered to %v", offered)
+	}
 	if b = must(a.Audit(t.Context(), 1)); b.HandedOver != 0 || b.Waiting != 1 || b.Accepted != 1 || !b.OK() {
 		t.Errorf("back: %+v", b)
 	}
@@ -309,5 +315,45 @@ func TestHole_4_6_BackAtAStaleExitGate(t *testing.T) {
 			t.Errorf("%s: it is %+v", kind, at)
 		}
 		w.ends(t)
+	}
+}
+
+// TestHole_4_8_NowhereToHandOver: a host died between the seal and the handover,
+// and the foreign program's directory is gone. That holds up nothing else: its
+// claims are fenced, so that it may be ready again, and the job is kept.
+func TestHole_4_8_NowhereToHandOver(t *testing.T) {
+	w := memWorld(t)
+	a, b := w.start("a"), w.start("b")
+	foreignSetUp(w, a)
+	w.m.Quiet(func() { mustDo(w.m.View("x").Rmdir(path.Dir(foreignOut))) })
+	if err := handOver(must(claimIn(a, spool.Translate, jobA))); err != nil || w.has("done/01890a5") {
+		t.Errorf("handed over to nowhere: %v", err)
+	}
+	did, err := b.Reclaim(silentA, nil)
+	if err != nil || !did.Fenced || did.Left != 1 || did.Gone {
+		t.Errorf("reclaimed %+v, %v", did, err)
+	}
+	w.m.Quiet(func() { mkdirs(w.m.View("x"), path.Dir(foreignOut)) })
+	if did, err = b.Reclaim(silentA, nil); err != nil || did.Published != 1 || !did.Gone {
+		t.Errorf("reclaimed %+v, %v", did, err)
+	}
+	w.ends(t)
+}
+
+// TestRecoverBesideACopy: that translate parked a copy is no reason not to park
+// one of what vanished at submit.
+func TestRecoverBesideACopy(t *testing.T) {
+	w := memWorld(t)
+	a := w.start("a")
+	comeBackSetUp(w, a)
+	w.put("xml/"+jobA+"+1.0.xml", string(payload(jobA)))
+	mustDo(handOver(must(a.Claim(spool.Translate, spool.Name{ID: jobA, Gen: 1}))))
+	mustDo(adoptingAt(laterInbox, "BACK.json", backOrder)(w, a))
+	c := must(claimIn(a, spool.Submit, jobA))
+	must(c.Once())
+	w.m.Quiet(func() { mustDo(w.m.View("x").Remove(c.Path())) })
+	r, err := a.Recover(t.Context(), jobA, nil, false)
+	if err != nil || r.Did != spool.DidCopy || !strings.Contains(r.Path, "copy~submit~") || !w.has(r.Path) {
+		t.Errorf("got %+v, %v", r, err)
 	}
 }
