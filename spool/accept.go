@@ -101,7 +101,8 @@ func (in *Instance) throughGate(n Name, draft string, o Offer, same func([]byte)
 //
 // The gate of a later stage lets in an id whose first gate it has itself, and
 // one that left the stage before through its exit gate: what was handed over
-// comes back. Any other one is a copy of a job that is on its way here.
+// comes back. Any other one is a copy of a job that is on its way here: it is
+// dropped, and so one look at the exit gate isn't enough.
 //
 // Order: link gate/B/ID; if that is another file's, look at once/B/translate~ID;
 // link gate/B/submit~ID.
@@ -114,7 +115,7 @@ func (in *Instance) passGate(draft string, n Name, file vfs.ID) (Verdict, error)
 		return verdict, err
 	}
 	if verdict == Taken {
-		left, err := in.Exists(OncePath(Translate, n.ID))
+		left, err := in.passed(OncePath(Translate, n.ID))
 		if err != nil {
 			return Unknown, fmt.Errorf("look at the exit gate: %w", err)
 		}

@@ -52,7 +52,10 @@ func (in *Instance) Adopt(inbox, name string, sum [sha256.Size]byte) error {
 	}
 	in.own(file)
 	defer in.disown(file)
-	verdict, err := in.moveToToken(from, file)
+	// Once: the writer may use the name again, and the same rename, done and not
+	// seen, or landing late, would put that file over the first one. The next pass
+	// tries again, under another token.
+	verdict, err := in.moveToTokenIn(1, from, file)
 	switch verdict {
 	case Done:
 		return in.carryOn(file, n, &taken{from, sum})

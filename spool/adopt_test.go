@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"path"
 	"strings"
+	"syscall"
 	"testing"
 
 	"fencepost/spool"
@@ -355,4 +356,34 @@ func TestAdoptNames(t *testing.T) {
 			t.Errorf("%s is parsed", bad)
 		}
 	}
+}
+
+// TestHole_4_7_NameUsedAgain: the rename out of the inbox is done, its reply is
+// lost, the look at the own claims is stale, and the foreign writer has used the
+// name again meanwhile. The same rename once more would put the second file over
+// the first one.
+func TestHole_4_7_NameUsedAgain(t *testing.T) {
+	w := memWorld(t)
+	a := w.start("a")
+	w.drop("ORDER17.xml", order)
+	renamed, looked := false, false
+	w.m.Inject = func(op memfs.Op) memfs.Verdict {
+		switch {
+		case op.Kind == memfs.Rename && !renamed && strings.HasPrefix(op.From, inbox+"/"):
+			renamed = true
+			return memfs.Verdict{Apply: true, Err: syscall.EIO}
+		case op.Kind == memfs.List && renamed && !looked:
+			looked = true
+			return memfs.Verdict{Apply: true, Stale: true}
+		}
+		return memfs.Verdict{}
+	}
+	w.m.At(memfs.Point{View: "a", Kind: memfs.List, Name: inbox}, func() { w.drop("ORDER17.xml", "ORDER: another\n.") })
+	if err := adopting("ORDER17.xml", order)(w, a); !errors.Is(err, spool.ErrUnclear) {
+		t.Errorf("got %v, want an unclear outcome", err)
+	}
+	if err := w.sweepTwice(a); err != nil {
+		t.Error(err)
+	}
+	w.ends(t)
 }

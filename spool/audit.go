@@ -89,11 +89,13 @@ func (s *Spool) auditPass() (*auditPass, error) {
 	return p, err
 }
 
-// linked leaves out accept drafts that aren't what the gate has: those of a
-// duplicate, or of a client that was never answered. They are no place of the
-// job: they would hide that it vanished, or pass for a second copy.
+// linked leaves out what is no place of the job: it would hide that it vanished,
+// or pass for a second copy.
+//
+// Accept drafts that aren't what the gate has: those of a duplicate, or of a client
+// that was never answered. And the record of a handover that the job came back from.
 func (s *Spool) linked(id string, found []Found) []Found {
-	return slices.DeleteFunc(found, func(f Found) bool {
+	found = slices.DeleteFunc(found, func(f Found) bool {
 		if f.Place != PlaceAccepting {
 			return false
 		}
@@ -104,6 +106,13 @@ func (s *Spool) linked(id string, found []Found) []Found {
 		}
 		return derr == nil && gerr == nil && draft != gate
 	})
+	if len(found) == 0 || Furthest(found).Place != PlaceHandedOver || Furthest(found).Name.Stage != Translate {
+		return found
+	}
+	if _, err := s.FS.Identify(StageGatePath(Submit, id)); err != nil {
+		return found // the foreign program has it still
+	}
+	return slices.DeleteFunc(found, func(f Found) bool { return f.Place == PlaceHandedOver })
 }
 
 func (p *auditPass) suspects() (vanished, duplicated, ungated []string) {

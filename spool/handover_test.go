@@ -4,7 +4,9 @@ import (
 	"context"
 	"crypto/sha256"
 	"path"
+	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"fencepost/spool"
@@ -40,6 +42,7 @@ func comeBackSetUp(w *world, a *spool.Instance) {
 
 func (w *world) put(file, text string) {
 	w.m.Quiet(func() { must(w.m.View("legacy").Create(file, []byte(text))) })
+	w.back = w.back || strings.HasPrefix(file, laterInbox+"/")
 }
 
 func adoptingAt(dir, name, text string) func(*world, *spool.Instance) error {
@@ -75,7 +78,12 @@ func TestHandOver(t *testing.T) {
 		t.Errorf("it is %+v", found)
 	}
 	w.put(laterInbox+"/BACK.json", backOrder)
+	var offered []spool.Stage
+	a.Offered = func(s spool.Stage, _ spool.Offer) { offered = append(offered, s) }
 	mustDo(adoptingAt(laterInbox, "BACK.json", backOrder)(w, a))
+	if !slices.Equal(offered, []spool.Stage{spool.Submit}) {
+		t.Errorf("back: offered to %v", offered)
+	}
 	if b = must(a.Audit(t.Context(), 1)); b.HandedOver != 0 || b.Waiting != 1 || b.Accepted != 1 || !b.OK() {
 		t.Errorf("back: %+v", b)
 	}
@@ -255,5 +263,97 @@ func TestForeignFormat(t *testing.T) {
 	}
 	if !spool.ValidClusterID("4711") || spool.ValidClusterID("foreign:x") {
 		t.Error("a cluster's id passes for a handover")
+	}
+}
+
+// TestHole_4_5_BackAndVanished: a job came back, and what waited for its next
+// stage was taken by somebody foreign. Its handover is no place of it any more:
+// the job is nowhere, and is recovered as any other.
+func TestHole_4_5_BackAndVanished(t *testing.T) {
+	for _, handed := range []bool{false, true} {
+		w := memWorld(t)
+		a := w.start("a")
+		comeBackSetUp(w, a)
+		mustDo(adoptingAt(laterInbox, "BACK.json", backOrder)(w, a))
+		if handed {
+			c := must(claimIn(a, spool.Submit, jobA))
+			must(c.Once())
+			mustDo(c.Return(spool.Why{Reason: "test"}))
+		}
+		w.m.Quiet(func() { mustDo(w.m.View("x").Remove(spool.Furthest(must(a.Locate(jobA))).Path)) })
+		b := must(a.Audit(t.Context(), 1))
+		if b.HandedOver != 0 || len(b.Vanished) != 1 || b.OK() {
+			t.Errorf("it vanished: %+v", b)
+		}
+		want := map[bool]string{false: spool.DidRecover, true: spool.DidCopy}[handed]
+		if r, err := a.Recover(t.Context(), jobA, nil, false); err != nil || r.Did != want {
+			t.Errorf("recovered: %+v, %v", r, err)
+		}
+	}
+}
+
+// TestHole_4_6_BackAtAStaleExitGate: what comes back is dropped as a copy of a job
+// that is on its way only if two looks agree that the job never left.
+func TestHole_4_6_BackAtAStaleExitGate(t *testing.T) {
+	for _, kind := range []string{memfs.List, memfs.Identify} {
+		w := memWorld(t)
+		a := w.start("a")
+		comeBackSetUp(w, a)
+		struck := false
+		w.m.Inject = func(op memfs.Op) memfs.Verdict {
+			if struck || op.View != "a" || op.Kind != kind || !strings.HasPrefix(op.From, "once/") {
+				return memfs.Verdict{}
+			}
+			struck = true
+			if kind == memfs.List {
+				return memfs.Verdict{Apply: true, Stale: true}
+			}
+			return memfs.Verdict{Err: syscall.ENOENT}
+		}
+		mustDo(adoptingAt(laterInbox, "BACK.json", backOrder)(w, a))
+		if at := spool.Furthest(must(a.Locate(jobA))); at.Place != spool.PlaceWaiting || at.Name.Stage != spool.Submit {
+			t.Errorf("%s: it is %+v", kind, at)
+		}
+		w.ends(t)
+	}
+}
+
+// TestHole_4_8_NowhereToHandOver: a host died between the seal and the handover,
+// and the foreign program's directory is gone. That holds up nothing else: its
+// claims are fenced, so that it may be ready again, and the job is kept.
+func TestHole_4_8_NowhereToHandOver(t *testing.T) {
+	w := memWorld(t)
+	a, b := w.start("a"), w.start("b")
+	foreignSetUp(w, a)
+	w.m.Quiet(func() { mustDo(w.m.View("x").Rmdir(path.Dir(foreignOut))) })
+	if err := handOver(must(claimIn(a, spool.Translate, jobA))); err != nil || w.has("done/01890a5") {
+		t.Errorf("handed over to nowhere: %v", err)
+	}
+	did, err := b.Reclaim(silentA, nil)
+	if err != nil || !did.Fenced || did.Left != 1 || did.Gone {
+		t.Errorf("reclaimed %+v, %v", did, err)
+	}
+	w.m.Quiet(func() { mkdirs(w.m.View("x"), path.Dir(foreignOut)) })
+	if did, err = b.Reclaim(silentA, nil); err != nil || did.Published != 1 || !did.Gone {
+		t.Errorf("reclaimed %+v, %v", did, err)
+	}
+	w.ends(t)
+}
+
+// TestRecoverBesideACopy: that translate parked a copy is no reason not to park
+// one of what vanished at submit.
+func TestRecoverBesideACopy(t *testing.T) {
+	w := memWorld(t)
+	a := w.start("a")
+	comeBackSetUp(w, a)
+	w.put("xml/"+jobA+"+1.0.xml", string(payload(jobA)))
+	mustDo(handOver(must(a.Claim(spool.Translate, spool.Name{ID: jobA, Gen: 1}))))
+	mustDo(adoptingAt(laterInbox, "BACK.json", backOrder)(w, a))
+	c := must(claimIn(a, spool.Submit, jobA))
+	must(c.Once())
+	w.m.Quiet(func() { mustDo(w.m.View("x").Remove(c.Path())) })
+	r, err := a.Recover(t.Context(), jobA, nil, false)
+	if err != nil || r.Did != spool.DidCopy || !strings.Contains(r.Path, "copy~submit~") || !w.has(r.Path) {
+		t.Errorf("got %+v, %v", r, err)
 	}
 }

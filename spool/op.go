@@ -54,6 +54,23 @@ func (s *Spool) has(name string) (present, dirGone bool, err error) {
 	return slices.Contains(names, path.Base(name)), false, err
 }
 
+// passed says whether a file ever got a gate's name. Such names are linked once and
+// stay, so that one answer which shows it is enough. That it isn't there must be
+// said by an open and a listing, twice: what is decided on it is never taken back.
+func (s *Spool) passed(gate string) (bool, error) {
+	for range 2 {
+		if _, err := s.FS.Identify(gate); err == nil {
+			return true, nil
+		} else if !isErr(err, syscall.ENOENT, syscall.ESTALE) {
+			return false, err
+		}
+		if there, _, err := s.has(gate); there || err != nil {
+			return there, err
+		}
+	}
+	return false, nil
+}
+
 // list lists dir afresh, though a client's cache may say that it isn't there.
 func (s *Spool) list(dir string) ([]string, error) {
 	if drill.Broken(s.Env, drill.StaleBucket) {
@@ -70,8 +87,12 @@ func (s *Spool) list(dir string) ([]string, error) {
 // interrupted call, a soft mount): so NotDone leads to another try of the same
 // rename, or to nothing; what lands later is found by the own sweep.
 func (s *Spool) moveToToken(from, to string) (Verdict, error) {
+	return s.moveToTokenIn(attempts, from, to)
+}
+
+func (s *Spool) moveToTokenIn(tries int, from, to string) (Verdict, error) {
 	var err error
-	for range attempts {
+	for range tries {
 		if err = s.FS.Rename(from, to); err == nil {
 			return Done, nil
 		}

@@ -29,7 +29,7 @@ type Reclaimed struct {
 	Rolled    int  // accept drafts rolled forward
 	Adopted   int  // files out of an inbox carried on
 	Foreign   int  // files that are none of ours, moved to intruders/foreign
-	Left      int  // sealed submissions that are not finished yet
+	Left      int  // sealed submissions and handovers that are not finished yet
 	Fenced    bool // the claim directory is proven gone: nothing can be claimed or sealed under this epoch any more
 	Gone      bool // all of it is gone
 }
@@ -188,7 +188,15 @@ func (r *reclaim) sealed(name string) error {
 	if !ok {
 		return r.foreign(DirSealed, name)
 	}
-	if ours, err := s.redo(); ours {
+	ours, err := s.redo()
+	switch {
+	case ours && err != nil && IsHandover(s.Name):
+		// The directory is a foreign program's, and may be gone for good: that must
+		// not keep this host from its other work. The next pass tries again.
+		r.in.Warn("hand over", err)
+		r.did.Left++
+		return nil
+	case ours:
 		if err == nil {
 			r.did.Published++
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"slices"
 
 	"fencepost/spool/env/drill"
 )
@@ -61,7 +62,7 @@ func (in *Instance) Recover(ctx context.Context, id string, ask AskCluster, dryR
 			known = fmt.Sprintf("the cluster has it as %s (%s)", a.Cluster, a.Detail)
 		}
 	}
-	handed, err := in.Exists(OncePath(Submit, id))
+	handed, err := in.passed(OncePath(Submit, id))
 	if err != nil {
 		return r, fmt.Errorf("recover %s: look at the exit gate: %w", id, err)
 	}
@@ -100,7 +101,7 @@ func (in *Instance) Recover(ctx context.Context, id string, ask AskCluster, dryR
 // firstStage is the one that a job began at. foreign: its first stage handed it
 // over, and it hasn't come back.
 func (in *Instance) firstStage(id string) (stage Stage, foreign bool, err error) {
-	later, err := in.Exists(StageGatePath(Submit, id))
+	later, err := in.passed(StageGatePath(Submit, id))
 	if err != nil {
 		return "", false, err
 	}
@@ -108,7 +109,7 @@ func (in *Instance) firstStage(id string) (stage Stage, foreign bool, err error)
 		// What came back enters again as what came back: the gate has it.
 		return Submit, false, nil
 	}
-	foreign, err = in.Exists(OncePath(Translate, id))
+	foreign, err = in.passed(OncePath(Translate, id))
 	return Translate, foreign, err
 }
 
@@ -127,6 +128,8 @@ func (in *Instance) recoverHanded(r Recovery, gen int, known string, dryRun bool
 	if err != nil {
 		return r, fmt.Errorf("recover %s: %w", r.Job, err)
 	}
+	// One of an earlier stage would go through that again, and be dropped behind it.
+	copies = slices.DeleteFunc(copies, func(f Found) bool { return f.Name.Stage != Submit })
 	if len(copies) > 0 {
 		r.Path = copies[0].Path
 		return r, nil

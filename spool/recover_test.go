@@ -142,6 +142,8 @@ func (w *world) checkEnd(r *spool.Instance) error {
 		final := append(append([]file{}, j.after...), j.before...)
 		if j.cameBack() {
 			final = j.after
+		} else if j.handedOver() && w.back {
+			return fmt.Errorf("at the end: %s came back, and was dropped: %v", id, j)
 		}
 		if len(final) != 1 || final[0].place == "xml" || final[0].place == "json" || len(j.copies) > 0 {
 			return fmt.Errorf("at the end: %s has not ended, once: %v", id, j)

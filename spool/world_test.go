@@ -44,6 +44,7 @@ type world struct {
 	// other jobs come in.
 	dropped int
 	foreign bool // a foreign program translates: see foreignOut
+	back    bool // it gave something back
 	random  byte // so that no two files get one id
 }
 
