@@ -42,7 +42,7 @@ func TestSpecExample(t *testing.T) {
 		t.Fatal(err)
 	}
 	for data, form := range map[string]string{"{}\n": "# fencepost mac 1 MAC\n", "<job/>\n": "<!-- fencepost mac 1 MAC -->\n"} {
-		name := "drafts/a/1/translate~" + map[bool]string{true: "1", false: "2"}[data == "{}\n"] + "~" + m[2] + ".xml"
+		name := "drafts/a/1/translate~" + map[bool]string{true: "1", false: "2"}[data == "{}\n"] + "~" + m[2] + ".json"
 		if _, err := signed.Create(name, []byte(data)); err != nil {
 			t.Fatal(err)
 		}

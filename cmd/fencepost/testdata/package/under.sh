@@ -35,7 +35,7 @@ until grep -q hello /srv/spool/jobs/local/*/stdout 2>/dev/null; do sleep 0.1; do
 step "reloaded: refused, and goes on"
 sed -i '1i poll = "1s"' /etc/fencepost/fencepost.toml
 systemctl reload fencepost
-await StatusText "reload refused: poll can't change while the daemon runs: put it back, or restart; only log.level, limits, tls, token_file, token_skew and clients can"
+await StatusText "reload refused: poll can't change while the daemon runs: put it back, or restart; only log.level, limits, tls, token_file, token_skew, clients and types can"
 [ "$(of ActiveState)" = active ]
 sed -i 1d /etc/fencepost/fencepost.toml
 
