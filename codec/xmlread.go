@@ -17,6 +17,14 @@ func DecodeXML(doc []byte) (Record, error) {
 	if err != nil {
 		return Record{}, err
 	}
+	if rec, ok := quickXML(doc); ok {
+		return rec, nil
+	}
+	return decodeXML(d, doc)
+}
+
+// decodeXML reads any document of the form, or says what is wrong with it.
+func decodeXML(d *document, doc []byte) (Record, error) {
 	r := &xmlReader{document: d, dec: xml.NewDecoder(bytes.NewReader(doc))}
 	rec, err := r.whole()
 	if err == nil {

@@ -43,6 +43,9 @@ type Peers struct {
 	Make bool
 }
 
+// fall is the index of the host that an entry falls to.
+func (p Peers) fall(id string) int { return int(fnv1a(fnvStart, id) % uint32(len(p.Hosts))) }
+
 // candidate is an entry of a listing. Its key says when it is its turn.
 type candidate struct {
 	key  uint64
@@ -86,6 +89,11 @@ const (
 	// othersFor to the one that it falls to: claims that two make are lost to one.
 	makersFor = 100 * time.Millisecond
 	othersFor = 600 * time.Millisecond
+
+	// maxOthers is how many entries that fall to other hosts are tried from one
+	// listing: who is alive gets there itself, and each that is taken from it is a
+	// claim that it loses.
+	maxOthers = 8
 )
 
 // Next returns an entry to try, or ok = false if there is none now. It lists
@@ -155,8 +163,10 @@ type lister struct {
 
 	seen  map[string]time.Duration
 	first map[uint64]time.Duration
-	full  bool   // batch was cut
-	worst uint64 // the highest key that is kept since
+
+	others int    // entries in the batch that fall to others
+	full   bool   // batch was cut
+	worst  uint64 // the highest key that is kept since
 }
 
 func (l *lister) add(name string) {
@@ -218,7 +228,7 @@ func (l *lister) turn(id string, key *uint64) bool {
 	if l.peers.Make {
 		wait = makersFor
 	}
-	own := int(fnv1a(fnvStart, id)%uint32(len(l.peers.Hosts))) == l.self
+	own := l.peers.fall(id) == l.self
 	if !own {
 		wait = othersFor
 		*key |= otherBit
@@ -237,7 +247,13 @@ func (l *lister) turn(id string, key *uint64) bool {
 		l.first = map[uint64]time.Duration{}
 	}
 	l.first[*key] = first
-	return l.now-first >= wait
+	if l.now-first < wait {
+		return false
+	}
+	if !own {
+		l.others++
+	}
+	return own || l.others <= maxOthers
 }
 
 // cut sorts what was listed, and keeps the oldest.

@@ -3,6 +3,7 @@ package spool
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -38,7 +39,7 @@ type Taker struct {
 	mu      sync.Mutex // never held across a call to Env
 	look    bool       // there may be something that only a listing shows
 	offered []Offer    // put there by this instance, not tried yet; oldest first
-	alone   bool       // nobody else takes from this stage, by the last listing
+	peers   Peers      // by the last listing
 	busy    int
 	lost    int
 	won     int
@@ -49,6 +50,11 @@ type Taker struct {
 const (
 	maxOffered      = 16
 	maxOfferedAlone = 512
+	// maxForeign is from how many on only those are kept that fall to this host.
+	maxForeign = 2
+	// worthwhile is how many claims won out of a listing call for the next one as soon
+	// as it is used up.
+	worthwhile = 8
 )
 
 // maxLost is how many claims in a row a pass may lose. Where others are quicker
@@ -93,10 +99,15 @@ func (t *Taker) Offer(o Offer) {
 		o.Data = nil
 	}
 	t.mu.Lock()
-	if len(t.offered) < maxOffered || t.alone && len(t.offered) < maxOfferedAlone {
-		t.offered = append(t.offered, o)
-	} else {
+	n, self := len(t.offered), slices.Index(t.peers.Hosts, t.In.Host)
+	alone := len(t.peers.Hosts) < 2 || self < 0
+	switch {
+	case n >= maxOfferedAlone || n >= maxOffered && !alone:
 		t.look = true
+	case n >= maxForeign && !alone && t.peers.fall(o.Name.ID) != self:
+		// This host is behind: the one that it falls to will find it.
+	default:
+		t.offered = append(t.offered, o)
 	}
 	t.mu.Unlock()
 	t.wake.Notify()
@@ -202,7 +213,7 @@ type poller struct {
 // offered since; from the offers; or from a fresh listing, if it is time for one.
 // A listing that was worth it is followed by another as soon as it is used up.
 func (p *poller) next() (o Offer, ok bool, err error) {
-	if p.q.stale() || p.q.Left() == 0 && (p.asked() || p.won > 0 || p.t.In.Env.Now() >= p.due) {
+	if p.q.stale() || p.q.Left() == 0 && (p.asked() || p.won >= worthwhile || p.t.In.Env.Now() >= p.due) {
 		if err := p.list(); err != nil {
 			return o, false, err
 		}
@@ -249,12 +260,15 @@ func (p *poller) list() error {
 			}
 		}
 		t.offered = append(there, rest...)
-		t.alone = len(p.q.peers.Hosts) < 2
+		t.peers = p.q.peers
 		t.mu.Unlock()
 	}
 	now := t.In.Env.Now()
-	if p.won = 0; p.q.Left() > 0 || p.q.unripe > 0 {
+	switch p.won = 0; {
+	case p.q.Left() > 0:
 		p.pause = t.Poll
+	case p.q.unripe > 0:
+		p.pause = min(p.pause, 2*t.Poll)
 	}
 	p.due = now + p.pause
 	p.pause = min(2*p.pause, t.MaxPoll)

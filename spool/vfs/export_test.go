@@ -12,16 +12,3 @@ func KeptDirs(o *OS) int {
 	defer o.dirs.mu.Unlock()
 	return len(o.dirs.open)
 }
-
-// Syncs is syncs.
-type Syncs = syncs
-
-// Do is do.
-func (s *syncs) Do(dir string, sync func() error) error { return s.do(dir, sync) }
-
-// SyncsBusy is how many directories are being synced.
-func SyncsBusy(s *Syncs) int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return len(s.busy)
-}

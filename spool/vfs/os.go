@@ -41,12 +41,11 @@ const listTries = 4
 // means that an answer like ENOENT may be due to the first call: "unknown", as
 // any other error.
 type OS struct {
-	path  string // absolute; only TryLock uses it
-	root  int    // O_PATH descriptor of the root
-	nfs   bool   // Sync has nothing to do
-	walk  bool   // the kernel, or a filter, has no openat2
-	dirs  dirs
-	syncs syncs
+	path string // absolute; only TryLock uses it
+	root int    // O_PATH descriptor of the root
+	nfs  bool   // Sync has nothing to do
+	walk bool   // the kernel, or a filter, has no openat2
+	dirs dirs
 
 	// Group makes files for the group, too, to link: Linux lets a user link another
 	// one's file only with read and write permission (fs.protected_hardlinks).
@@ -313,8 +312,7 @@ func (o *OS) Remove(name string) error {
 	return nil
 }
 
-// Sync implements FS: fsync of each directory, once; see syncs. All at the same
-// time: one after the other, each would wait for a commit of its own wherever
+// Sync implements FS: fsync of each directory, once. All at the same time: one after the other, each would wait for a commit of its own wherever
 // others are at work. On NFS it does nothing: the server answers a change of names
 // once it is on its disk, if its export is sync, and fsync of a directory asks it
 // nothing.
@@ -333,23 +331,23 @@ func (o *OS) Sync(dirs ...string) error {
 		switch {
 		case slices.Contains(dirs[:i], dir):
 		case i == len(dirs)-1:
-			errs[i] = o.syncShared(dir)
+			errs[i] = o.syncDir(dir)
 		default:
-			others.Go(func() { errs[i] = o.syncShared(dir) })
+			others.Go(func() { errs[i] = o.syncDir(dir) })
 		}
 	}
 	others.Wait()
 	return errors.Join(errs...)
 }
 
-func (o *OS) syncShared(dir string) error {
-	if err := o.syncs.do(dir, func() error { return o.syncDir(dir) }); err != nil {
+func (o *OS) syncDir(dir string) error {
+	if err := o.fsyncDir(dir); err != nil {
 		return &fs.PathError{Op: "sync", Path: dir, Err: err}
 	}
 	return nil
 }
 
-func (o *OS) syncDir(dir string) error {
+func (o *OS) fsyncDir(dir string) error {
 	d, err := o.dirs.get(o, dir)
 	if err != nil {
 		return err

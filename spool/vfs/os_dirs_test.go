@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"sync"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -106,57 +105,6 @@ func TestDirsBounded(t *testing.T) {
 	}
 	if kept := vfs.KeptDirs(fs); kept != 0 {
 		t.Errorf("%d directories are kept after the end", kept)
-	}
-}
-
-// TestSyncShared: who asks while an fsync is under way gets one that began after
-// it asked, and its error; all who wait share it.
-func TestSyncShared(t *testing.T) {
-	var s vfs.Syncs
-	var began, running atomic.Int32
-	hold := make(chan struct{})
-	boom := errors.New("boom")
-	var wg sync.WaitGroup
-	wg.Go(func() {
-		if err := s.Do("d", func() error { began.Add(1); <-hold; return nil }); err != nil {
-			t.Error(err)
-		}
-	})
-	wait(t, func() bool { return began.Load() == 1 })
-	const others = 10
-	var failed atomic.Int32
-	for range others {
-		wg.Go(func() {
-			running.Add(1)
-			if err := s.Do("d", func() error { began.Add(1); return boom }); errors.Is(err, boom) {
-				failed.Add(1)
-			}
-		})
-	}
-	wait(t, func() bool { return running.Load() == others })
-	time.Sleep(10 * time.Millisecond) // that they are all in is likely, and not needed
-	if began.Load() != 1 {
-		t.Error("an fsync began while one was under way")
-	}
-	if err := s.Do("other", func() error { return nil }); err != nil {
-		t.Error(err)
-	}
-	close(hold)
-	wg.Wait()
-	if n := began.Load(); n < 2 || n >= 1+others || failed.Load() != others {
-		t.Errorf("%d fsyncs, %d of %d heard of the error", n, failed.Load(), others)
-	}
-	if vfs.SyncsBusy(&s) != 0 {
-		t.Error("something is left")
-	}
-}
-
-func wait(t *testing.T, until func() bool) {
-	t.Helper()
-	for end := time.Now().Add(time.Minute); !until(); time.Sleep(time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatal("it doesn't come about")
-		}
 	}
 }
 

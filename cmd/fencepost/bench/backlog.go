@@ -83,7 +83,7 @@ func (w *world) fill(ctx context.Context, n int) error {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		r := record(newID(), w.cfg.Size)
+		r := record(newID(), w.job, w.digest)
 		data, err := codec.EncodeXML(r)
 		if err == nil {
 			err = os.WriteFile(filepath.Join(w.root, l.EntryPath(spool.Translate, spool.Name{ID: r.ID})), data, 0o440)

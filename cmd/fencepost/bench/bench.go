@@ -153,7 +153,8 @@ func (b *bench) steps() int {
 
 // openFloor prepares files of the size that a job's files have.
 func (b *bench) openFloor() error {
-	r := record(newID(), b.cfg.Size)
+	j := benchJob(b.cfg.Size)
+	r := record(newID(), j, codec.Digest(j))
 	xml, err := codec.EncodeXML(r)
 	if err != nil {
 		return fmt.Errorf("make a job: %w", err)
@@ -284,16 +285,21 @@ func (b *bench) idle(ctx context.Context, w *world) error {
 // idlePause is longer than the shortest poll, so that a hint has to do it.
 const idlePause = 50 * time.Millisecond
 
-// record is a job as a daemon keeps it.
-func record(id string, size int) codec.Record {
+// record is a job as a daemon keeps it. All have the same contents: to make them
+// is the client's work, and isn't measured.
+func record(id string, j codec.Job, digest string) codec.Record {
+	return codec.Record{ID: id, Job: j, Client: "bench", ReceivedAt: time.Now().UTC().Truncate(time.Millisecond), ReceivedBy: "bench",
+		Digest: digest}
+}
+
+// benchJob is what is in the jobs.
+func benchJob(size int) codec.Job {
 	script := make([]byte, 0, size+16)
 	script = append(script, "#!/bin/sh\nexit 0\n"...)
 	for len(script) < size {
 		script = append(script, "# a line of a job's script\n"[:min(27, size-len(script))]...)
 	}
-	j := codec.Job{Name: "bench", Script: string(script), Owner: "bench", Resources: codec.Resources{CPUs: 1, MemoryMB: 64}}
-	return codec.Record{ID: id, Job: j, Client: "bench", ReceivedAt: time.Now().UTC().Truncate(time.Millisecond), ReceivedBy: "bench",
-		Digest: codec.Digest(j)}
+	return codec.Job{Name: "bench", Script: string(script), Owner: "bench", Resources: codec.Resources{CPUs: 1, MemoryMB: 64}}
 }
 
 func newID() string {

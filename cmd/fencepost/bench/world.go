@@ -27,6 +27,8 @@ type world struct {
 	format spool.Format
 	pulse  *pulse
 	hosts  []*host
+	job    codec.Job
+	digest string
 
 	mu    sync.Mutex
 	jobs  map[string]*job // under way, by id
@@ -57,7 +59,8 @@ type host struct {
 }
 
 func newWorld(cfg Config, root string, p *pulse) (*world, error) {
-	w := &world{cfg: cfg, root: root, pulse: p, jobs: map[string]*job{}, stopAll: func() {}}
+	w := &world{cfg: cfg, root: root, pulse: p, jobs: map[string]*job{}, stopAll: func() {}, job: benchJob(cfg.Size)}
+	w.digest = codec.Digest(w.job)
 	if err := os.Mkdir(root, 0o770); err != nil {
 		return nil, fmt.Errorf("make the spool: %w", err)
 	}
@@ -326,7 +329,7 @@ func (w *world) send(ctx context.Context, ids []string, wide int) error {
 func (w *world) sendOne(id string) error {
 	h := w.hosts[w.turn.Add(1)%uint64(len(w.hosts))]
 	sent := time.Now()
-	data, err := codec.EncodeXML(record(id, w.cfg.Size))
+	data, err := codec.EncodeXML(record(id, w.job, w.digest))
 	if err == nil {
 		_, err = h.node.Accept(id, data, nil)
 	}
