@@ -357,3 +357,38 @@ func TestRecoverBesideACopy(t *testing.T) {
 		t.Errorf("got %+v, %v", r, err)
 	}
 }
+
+// TestHole_4_9_NotTakenYet: the foreign program is replaced before it took a file,
+// and its directory is made an inbox, so that nothing is left behind. What lies
+// there is no duplicate to be thrown away: it is all that there is of the job.
+func TestHole_4_9_NotTakenYet(t *testing.T) {
+	for _, sealed := range []bool{false, true} {
+		w := memWorld(t)
+		a, b := w.start("a"), w.start("b")
+		w.through(a, jobA, spool.Submit)
+		to := spool.Handover("old/*.json")
+		w.m.Quiet(func() { mkdirs(w.m.View("x"), "old") })
+		if sealed { // its host is gone before the record
+			w.m.At(memfs.Point{View: "a", Kind: memfs.Rename, Name: "done/"}, func() { panic(w) })
+		}
+		func() {
+			defer func() { _ = recover() }()
+			spool.HandOver{To: to}.Work(t.Context(), must(claimIn(a, spool.Submit, jobA)))
+		}()
+		b.Layout.Inboxes = append(b.Layout.Inboxes, spool.Inbox{Dir: "old", Stage: spool.Submit})
+		data := must(w.read("old/" + jobA + ".json"))
+		b.Parse = func(spool.Stage, string, []byte) (spool.Adoptee, error) {
+			return spool.Adoptee{ID: jobA, Data: data, Same: sameAs(jobA)}, nil
+		}
+		mustDo(b.Adopt("old", jobA+".json", sha256.Sum256(data)))
+		if !w.has("failed/adopt~") || w.has("old/"+jobA) {
+			t.Errorf("sealed %v: it was dropped", sealed)
+		}
+		if sealed {
+			a.DisownAll()
+			if did := must(b.Reclaim(silentA, nil)); !did.Gone {
+				t.Errorf("reclaimed %+v", did)
+			}
+		}
+	}
+}
