@@ -281,6 +281,9 @@ func TestHole_4_5_BackAndVanished(t *testing.T) {
 			mustDo(c.Return(spool.Why{Reason: "test"}))
 		}
 		w.m.Quiet(func() { mustDo(w.m.View("x").Remove(spool.Furthest(must(a.Locate(jobA))).Path)) })
+		if found := must(a.Locate(jobA)); len(found) > 0 {
+			t.Errorf("it vanished: it is %+v", found)
+		}
 		b := must(a.Audit(t.Context(), 1))
 		if b.HandedOver != 0 || len(b.Vanished) != 1 || b.OK() {
 			t.Errorf("it vanished: %+v", b)
