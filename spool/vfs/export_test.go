@@ -22,3 +22,10 @@ func SyncsBusy(s *Syncs) int {
 	defer s.mu.Unlock()
 	return len(s.busy)
 }
+
+// SyncsWaiting is whether somebody waits for the next fsync of a directory.
+func SyncsWaiting(s *Syncs, dir string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.busy[dir] != nil
+}

@@ -155,11 +155,15 @@ type syncs struct {
 type syncWave struct {
 	turn chan struct{} // closed when the first may begin
 	over chan struct{} // closed when it is done
-	err  error         // once over
+	err  error         // of the fsync before, at the first one's turn; of this one, once over
 }
 
 // do calls sync, or waits for somebody else's call that does for both. An fsync
 // that is under way doesn't: it may have begun before what is to be durable.
+//
+// If that one fails, so does everybody who asked meanwhile: it may have been their
+// change that couldn't be written, and the kernel tells a descriptor, which they
+// share, of a failure once.
 func (s *syncs) do(dir string, sync func() error) error {
 	s.mu.Lock()
 	if s.busy == nil {
@@ -171,7 +175,7 @@ func (s *syncs) do(dir string, sync func() error) error {
 		s.busy[dir] = nil
 		s.mu.Unlock()
 		err := sync()
-		s.pass(dir)
+		s.pass(dir, err)
 		return err
 	case w != nil:
 		s.mu.Unlock()
@@ -182,18 +186,23 @@ func (s *syncs) do(dir string, sync func() error) error {
 	s.busy[dir] = w
 	s.mu.Unlock()
 	<-w.turn
-	w.err = sync()
+	var failed error
+	if w.err == nil {
+		failed = sync()
+		w.err = failed
+	}
 	close(w.over)
-	s.pass(dir)
+	s.pass(dir, failed)
 	return w.err
 }
 
-// pass gives those who came meanwhile their turn.
-func (s *syncs) pass(dir string) {
+// pass gives those who came meanwhile their turn, or the error of the fsync that
+// they waited for.
+func (s *syncs) pass(dir string, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if w := s.busy[dir]; w != nil {
-		s.busy[dir] = nil
+		s.busy[dir], w.err = nil, err
 		close(w.turn)
 		return
 	}

@@ -151,6 +151,28 @@ func TestSyncShared(t *testing.T) {
 	}
 }
 
+// TestSyncFailed: an fsync that fails has failed for those, too, who asked while
+// it was under way. Who asks later isn't concerned.
+func TestSyncFailed(t *testing.T) {
+	var s vfs.Syncs
+	hold, began := make(chan struct{}), make(chan struct{})
+	boom := errors.New("boom")
+	var first, second error
+	var wg sync.WaitGroup
+	wg.Go(func() { first = s.Do("d", func() error { close(began); <-hold; return boom }) })
+	<-began
+	wg.Go(func() { second = s.Do("d", func() error { return nil }) })
+	wait(t, func() bool { return vfs.SyncsWaiting(&s, "d") })
+	close(hold)
+	wg.Wait()
+	if !errors.Is(first, boom) || !errors.Is(second, boom) {
+		t.Errorf("got %v, %v", first, second)
+	}
+	if err := s.Do("d", func() error { return nil }); err != nil || vfs.SyncsBusy(&s) != 0 {
+		t.Errorf("later: %v, %d are left", err, vfs.SyncsBusy(&s))
+	}
+}
+
 func wait(t *testing.T, until func() bool) {
 	t.Helper()
 	for end := time.Now().Add(time.Minute); !until(); time.Sleep(time.Millisecond) {
