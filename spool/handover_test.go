@@ -395,3 +395,35 @@ func TestHole_4_9_NotTakenYet(t *testing.T) {
 		}
 	}
 }
+
+// foreigner is the foreign translator: it gives back what it finds, and is killed
+// before it removes that.
+func foreigner(w *world) *actor {
+	fs := w.m.View("legacy")
+	return &actor{name: "legacy", run: func() error {
+		for range 5 {
+			names, err := fs.List(path.Dir(foreignOut))
+			if err != nil || len(names) == 0 {
+				continue
+			}
+			if _, err = fs.Create(laterInbox+"/BACK.json", []byte(backOrder)); err == nil {
+				w.back = true
+			}
+			return err
+		}
+		return nil
+	}}
+}
+
+// taker adopts it.
+func taker(w *world, in *spool.Instance) *actor {
+	return &actor{name: in.Host, run: func() error {
+		for range 5 {
+			names, err := in.FS.List(laterInbox)
+			if err == nil && slices.Contains(names, "BACK.json") {
+				return adoptingAt(laterInbox, "BACK.json", backOrder)(w, in)
+			}
+		}
+		return nil
+	}}
+}
