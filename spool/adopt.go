@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"slices"
 	"syscall"
 
 	"github.com/google/uuid"
@@ -119,14 +120,34 @@ func (in *Instance) carryOn(file string, n Name, t *taken) error {
 	if err != nil {
 		return in.refuse(file, n, t, err.Error())
 	}
-	_, err = in.AcceptAt(stage, job.ID, job.Data, job.Same)
+	a, err := in.AcceptAt(stage, job.ID, job.Data, job.Same)
 	switch {
 	case errors.Is(err, ErrConflict):
 		return in.refuse(file, n, t, fmt.Sprintf("job %s was accepted with another content", job.ID))
 	case err != nil:
 		return fmt.Errorf("adopt %s: %w", n.ID, err)
 	}
+	if a.Duplicate {
+		untaken, err := in.handedOverThere(stage, job.ID, path.Dir(in.cameFrom(n, t)))
+		if err != nil {
+			return fmt.Errorf("adopt %s: %w", n.ID, err)
+		}
+		if untaken {
+			return in.refuse(file, n, t, fmt.Sprintf("it is what job %s was handed over as, and nobody had taken it when its directory became an inbox: "+
+				"give it to the program that was to take it, or enter it again under another id", job.ID))
+		}
+	}
 	return in.retire(file, n, t, job.ID, data)
+}
+
+// handedOverThere says whether a stage's job was handed over into a directory. A
+// duplicate out of that one may be all that there is of the job: the layout was
+// changed before the foreign program took it.
+func (in *Instance) handedOverThere(stage Stage, id, dir string) (bool, error) {
+	found, err := in.Locate(id)
+	return slices.ContainsFunc(found, func(f Found) bool {
+		return IsHandover(f.Name) && f.Name.Stage == stage && handoverOf(f.Name).Dir() == dir
+	}), err
 }
 
 // retire ends the adoption of a file that was accepted, as data, under job.
@@ -151,13 +172,15 @@ func (in *Instance) retire(file string, n Name, t *taken, job string, data []byt
 
 // refuse sets a foreign file aside: never thrown away.
 func (in *Instance) refuse(file string, n Name, t *taken, reason string) error {
-	var from string
+	return in.setAside(file, n, DirFailed, EvQuarantine, in.cameFrom(n, t)+": "+reason)
+}
+
+// cameFrom is where a foreign file was found.
+func (in *Instance) cameFrom(n Name, t *taken) string {
 	if t != nil {
-		from = t.from
-	} else {
-		from = in.origin(n.ID)
+		return t.from
 	}
-	return in.setAside(file, n, DirFailed, EvQuarantine, from+": "+reason)
+	return in.origin(n.ID)
 }
 
 // origin is where the file was found that got this id, as the journals say.

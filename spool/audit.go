@@ -106,6 +106,12 @@ func (s *Spool) linked(id string, found []Found) []Found {
 		}
 		return derr == nil && gerr == nil && draft != gate
 	})
+	return s.withoutLeft(id, found)
+}
+
+// withoutLeft leaves out the record of a handover that the job came back from, if
+// that is the furthest file that there is of it.
+func (s *Spool) withoutLeft(id string, found []Found) []Found {
 	if len(found) == 0 || Furthest(found).Place != PlaceHandedOver || Furthest(found).Name.Stage != Translate {
 		return found
 	}

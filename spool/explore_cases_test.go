@@ -117,6 +117,11 @@ var settings = map[string]setting{
 		foreignSetUp(w, a)
 		return []*actor{hander(a), sweeper(a)}
 	},
+	"hand over, back at once": func(w *world) []*actor {
+		a, b, c := w.start("a"), w.start("b"), w.start("c")
+		foreignSetUp(w, b)
+		return []*actor{hander(a), foreigner(w), taker(w, b), reclaimer(c, "a", 1)}
+	},
 	"come back twice": func(w *world) []*actor {
 		a, b := w.start("a"), w.start("b")
 		comeBackSetUp(w, b)

@@ -31,6 +31,9 @@ func IsHandoverDraft(n Name) bool {
 	return n.Stage == Submit || n.Stage == Translate && n.Ext == entryExt(Translate)
 }
 
+// handoverOf is what the name of a handed over job says.
+func handoverOf(n Name) Handover { return Handover(strings.TrimPrefix(n.Cluster, handoverMark)) }
+
 // Dir is the directory of the files, below the spool.
 func (h Handover) Dir() string { return path.Dir(string(h)) }
 
@@ -123,7 +126,7 @@ func (c *Claim) honour() (done bool, err error) {
 // made the record, too.
 func (s *Sealed) HandOver() error {
 	defer s.in.disown(s.path, s.draft)
-	to := Handover(strings.TrimPrefix(s.Name.Cluster, handoverMark))
+	to := handoverOf(s.Name)
 	n := s.Name
 	n.Host, n.Epoch = s.host(), s.epoch()
 	drafts := EpochDir(DirDrafts, n.Host, n.Epoch)

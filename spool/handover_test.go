@@ -281,6 +281,9 @@ func TestHole_4_5_BackAndVanished(t *testing.T) {
 			mustDo(c.Return(spool.Why{Reason: "test"}))
 		}
 		w.m.Quiet(func() { mustDo(w.m.View("x").Remove(spool.Furthest(must(a.Locate(jobA))).Path)) })
+		if found := must(a.Locate(jobA)); len(found) > 0 {
+			t.Errorf("it vanished: it is %+v", found)
+		}
 		b := must(a.Audit(t.Context(), 1))
 		if b.HandedOver != 0 || len(b.Vanished) != 1 || b.OK() {
 			t.Errorf("it vanished: %+v", b)
@@ -356,4 +359,71 @@ func TestRecoverBesideACopy(t *testing.T) {
 	if err != nil || r.Did != spool.DidCopy || !strings.Contains(r.Path, "copy~submit~") || !w.has(r.Path) {
 		t.Errorf("got %+v, %v", r, err)
 	}
+}
+
+// TestHole_4_9_NotTakenYet: the foreign program is replaced before it took a file,
+// and its directory is made an inbox, so that nothing is left behind. What lies
+// there is no duplicate to be thrown away: it is all that there is of the job.
+func TestHole_4_9_NotTakenYet(t *testing.T) {
+	for _, sealed := range []bool{false, true} {
+		w := memWorld(t)
+		a, b := w.start("a"), w.start("b")
+		w.through(a, jobA, spool.Submit)
+		to := spool.Handover("old/*.json")
+		w.m.Quiet(func() { mkdirs(w.m.View("x"), "old") })
+		if sealed { // its host is gone before the record
+			w.m.At(memfs.Point{View: "a", Kind: memfs.Rename, Name: "done/"}, func() { panic(w) })
+		}
+		func() {
+			defer func() { _ = recover() }()
+			spool.HandOver{To: to}.Work(t.Context(), must(claimIn(a, spool.Submit, jobA)))
+		}()
+		b.Layout.Inboxes = append(b.Layout.Inboxes, spool.Inbox{Dir: "old", Stage: spool.Submit})
+		data := must(w.read("old/" + jobA + ".json"))
+		b.Parse = func(spool.Stage, string, []byte) (spool.Adoptee, error) {
+			return spool.Adoptee{ID: jobA, Data: data, Same: sameAs(jobA)}, nil
+		}
+		mustDo(b.Adopt("old", jobA+".json", sha256.Sum256(data)))
+		if !w.has("failed/adopt~") || w.has("old/"+jobA) {
+			t.Errorf("sealed %v: it was dropped", sealed)
+		}
+		if sealed {
+			a.DisownAll()
+			if did := must(b.Reclaim(silentA, nil)); !did.Gone {
+				t.Errorf("reclaimed %+v", did)
+			}
+		}
+	}
+}
+
+// foreigner is the foreign translator: it gives back what it finds, and is killed
+// before it removes that.
+func foreigner(w *world) *actor {
+	fs := w.m.View("legacy")
+	return &actor{name: "legacy", run: func() error {
+		for range 5 {
+			names, err := fs.List(path.Dir(foreignOut))
+			if err != nil || len(names) == 0 {
+				continue
+			}
+			if _, err = fs.Create(laterInbox+"/BACK.json", []byte(backOrder)); err == nil {
+				w.back = true
+			}
+			return err
+		}
+		return nil
+	}}
+}
+
+// taker adopts it.
+func taker(w *world, in *spool.Instance) *actor {
+	return &actor{name: in.Host, run: func() error {
+		for range 5 {
+			names, err := in.FS.List(laterInbox)
+			if err == nil && slices.Contains(names, "BACK.json") {
+				return adoptingAt(laterInbox, "BACK.json", backOrder)(w, in)
+			}
+		}
+		return nil
+	}}
 }

@@ -301,7 +301,8 @@ func (s *Spool) Resolve(prefix string) (string, error) {
 	return hits[0], nil
 }
 
-// Locate finds the files of one job: one, or two while it moves.
+// Locate finds the files of one job: one, or two while it moves; none, if it came
+// back from a foreign program and isn't anywhere else.
 func (s *Spool) Locate(id string) ([]Found, error) {
 	var out []Found
 	sc := &scan{s: s, visit: func(f Found) {
@@ -315,7 +316,7 @@ func (s *Spool) Locate(id string) ([]Found, error) {
 		err = errors.Join(err, sc.drafts(), sc.entries(Translate), sc.owned(DirClaims), sc.owned(DirSealed), sc.entries(Submit),
 			sc.owned(DirClaims), sc.owned(DirSealed), sc.done(bucket))
 	}
-	return dedupe(out), err
+	return s.withoutLeft(id, dedupe(out)), err
 }
 
 func dedupe(found []Found) []Found {

@@ -1,6 +1,7 @@
 package submit_test
 
 import (
+	"path"
 	"strings"
 	"testing"
 	"time"
@@ -198,5 +199,31 @@ func TestTwoTrackers(t *testing.T) {
 	w.mustHeal(t)
 	if w.sim.Stats.Submitted != 4 || w.sim.Stats.Released != 4 {
 		t.Errorf("%+v", w.sim.Stats)
+	}
+}
+
+// TestHole_4_10_CancelOfWhatCameBack: a foreign program translated the job. The
+// record of that handover is no second place of it: what is cancelled, or held, on
+// request is cancelled at the cluster, too, and the request goes.
+func TestHole_4_10_CancelOfWhatCameBack(t *testing.T) {
+	for _, kind := range []string{"hold", "cancel"} {
+		w := memWorld(t, simOptions(heldCaps))
+		w.feed(1)
+		n := spool.Name{Stage: spool.Translate, Host: "x", Epoch: 1, Seq: 1, ID: w.ids[0], Cluster: "foreign:old/*.xml", Ext: "xml"}
+		w.m.Quiet(func() {
+			mkdirs(w.quiet, path.Dir(spool.DonePath(n)))
+			if _, err := w.quiet.Create(spool.DonePath(n), []byte("x")); err != nil {
+				t.Fatal(err)
+			}
+		})
+		w.m.At(memfs.Point{Kind: memfs.Sync, Name: "sealed/a", After: true}, func() { w.request(kind, w.ids[0]) })
+		w.start("a")
+		w.env.RunFor(time.Minute)
+		if state, _ := w.sim.State(w.sim.ByName(w.ids[0])); state != submit.Cancelled {
+			t.Errorf("%s: at the cluster it is %v", kind, state)
+		}
+		if strings.Contains(w.m.Tree(), "requests/"+kind) {
+			t.Errorf("%s: the request is still there", kind)
+		}
 	}
 }

@@ -110,7 +110,7 @@ func (e *Engine) honourSealed(ctx context.Context, t *tracked) bool {
 		return true
 	}
 	e.in.Honoured(id)
-	found, err := e.in.Locate(id)
+	found, err := e.here(id)
 	if err != nil || len(found) != 1 || found[0].Place != place || found[0].Name.Cluster != t.id {
 		return true // somebody else ended it, in another way
 	}
@@ -118,6 +118,13 @@ func (e *Engine) honourSealed(ctx context.Context, t *tracked) bool {
 		e.in.Warn("cancel "+t.id, err)
 	}
 	return true
+}
+
+// here are the files of a job, but for the record of a handover at an earlier stage:
+// a foreign program translated it, and gave it back.
+func (e *Engine) here(id string) ([]spool.Found, error) {
+	found, err := e.in.Locate(id)
+	return slices.DeleteFunc(found, func(f spool.Found) bool { return f.Name.Stage != spool.Submit && spool.IsHandover(f.Name) }), err
 }
 
 // tidyRequests removes what a person asked for a job that has a final record:
@@ -133,7 +140,7 @@ func (e *Engine) tidyRequests() error {
 		if !ok || !spool.ValidID(id) {
 			continue
 		}
-		found, err := e.in.Locate(id)
+		found, err := e.here(id)
 		if err != nil {
 			return err
 		}

@@ -180,6 +180,11 @@ func (c *census) list(s *share) (map[string]spot, error) {
 		if left && was.stage == 2 {
 			return
 		}
+		if left {
+			if _, err := s.FS.Identify(spool.StageGatePath(spool.Submit, f.Name.ID)); err == nil {
+				return // or nowhere
+			}
+		}
 		now.twice = was.twice || was.place > 0 && !sealed
 		jobs[f.Name.ID] = now
 	})

@@ -2,15 +2,20 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
+	"path"
 	"path/filepath"
+	"slices"
+	"syscall"
 	"testing"
 	"time"
 
 	"fencepost/spool"
 	"fencepost/spool/env"
 	"fencepost/spool/vfs"
+	"fencepost/spool/vfs/memfs"
 )
 
 // idOf is a UUIDv7 of a moment.
@@ -130,4 +135,36 @@ func TestVanishedIsSettledOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	look("and gone again", 2, true)
+}
+
+// What a foreign translator has is handed over; what it gave back, and is nowhere
+// since, vanished.
+func TestCensusOfHandedOver(t *testing.T) {
+	m := memfs.New(memfs.Options{})
+	fs := m.View("a")
+	f := spool.Format{Version: spool.FormatVersion, SpoolID: "11111111-2222-4333-8444-555555555555"}
+	l := spool.DefaultLayout()
+	f.Stages.Translate.Dir, f.Stages.Submit.Dir = l.Translate, l.Submit
+	if _, _, err := spool.Init(fs, f); err != nil {
+		t.Fatal(err)
+	}
+	put := func(name string) {
+		if err := fs.Mkdir(path.Dir(name)); err != nil && !errors.Is(err, syscall.EEXIST) {
+			t.Fatal(err)
+		}
+		if _, err := fs.Create(name, []byte("x")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	there, back := idOf(time.Now(), 1), idOf(time.Now(), 2)
+	for _, id := range []string{there, back} {
+		put(spool.GatePath(id))
+		put(spool.DonePath(spool.Name{Stage: spool.Translate, Host: "a", Epoch: 1, Seq: 1, ID: id, Cluster: "foreign:old/*.xml", Ext: "xml"}))
+	}
+	put(spool.StageGatePath(spool.Submit, back))
+	s := &share{Spool: spool.New(env.NewReal(fs), f)}
+	c, suspects, err := countOnce(s)
+	if err != nil || c.places[spool.PlaceHandedOver] != 1 || !slices.Equal(suspects, []string{back}) {
+		t.Errorf("got %v handed over, suspects %v, %v", c.places, suspects, err)
+	}
 }
