@@ -372,6 +372,9 @@ func (f *raceFlags) runSelfTest(ctx context.Context, g *globals) error {
 		fmt.Fprintf(g.stdout, "%-20s found by seed %d after %.1f s: %s\n", b.Bug, c.Result.Options.Seed, c.Took.Seconds(), firstLine(c.Result.Violation.String()))
 		if f.tapes != "" {
 			small := race.Shrink(c.Result, f.shrinkTime)
+			if err := os.MkdirAll(f.tapes, 0o755); err != nil {
+				return err
+			}
 			name := filepath.Join(f.tapes, string(b.Bug)+".tape")
 			if err := toFile(name, func(w io.Writer) error { return race.WriteTape(w, small) }); err != nil {
 				return err
