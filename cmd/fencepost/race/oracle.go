@@ -112,7 +112,7 @@ func (o *oracle) effect(c change) {
 	case opRmdir:
 		if parts := strings.Split(c.from, "/"); len(parts) == 3 && parts[0] == spool.DirClaims && o.epochs[parts[1]] > 0 {
 			if n, err := strconv.ParseUint(parts[2], 10, 64); err == nil && n == o.epochs[parts[1]] {
-				o.fenced(parts[1], c.proc)
+				o.fenced(parts[1], parts[2], c.proc)
 			}
 		}
 	}

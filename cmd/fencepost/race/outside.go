@@ -92,10 +92,10 @@ func (o *oracle) alarmed(event, id string) {
 	o.violate(Safety, "alarm", id, "job %d was reported as %s, which it isn't", j.n, event)
 }
 
-// fenced: a host that lives, and that nothing has happened to, isn't fenced.
-func (o *oracle) fenced(owner string, by *simenv.Proc) {
+// fenced: an instance that lives, and that nothing has happened to, isn't fenced.
+func (o *oracle) fenced(owner, epoch string, by *simenv.Proc) {
 	h := o.r.hostNamed(owner)
-	if h == nil || h.proc == nil || by == h.proc || h.proc.Dead() || h.proc.Stopped() || h.machine.Frozen() || h.down {
+	if h == nil || h.proc == nil || by == h.proc || o.maker[owner+"/"+epoch] != h.proc || h.proc.Dead() || h.proc.Stopped() || h.machine.Frozen() || h.down {
 		return
 	}
 	if o.r.w.Now()-o.r.troubled < quietBefore || o.r.w.Now()-h.began < quietBefore {
