@@ -329,12 +329,26 @@ func (w *Watcher) lookForBlame() {
 			w.blamed = append(w.blamed, now)
 		}
 	}
-	if countSince(w.blamed, now, restartWindow) >= 2 && w.Blamed() == "" {
-		w.mu.Lock()
-		w.unfit = fmt.Sprintf("fenced live hosts, %d times within an hour: its view of the share can't be trusted", len(w.blamed))
-		w.mu.Unlock()
-		w.cfg.Warn("fences-no-more", "host", w.cfg.Self, "blames", len(w.blamed))
+	w.setBlamed(countSince(w.blamed, now, restartWindow))
+}
+
+// setBlamed stops this watcher when it was blamed twice within the window, and
+// lets it go on when that is past: were it for ever, hosts that had a bad minute
+// together could leave nobody who looks after the dead.
+func (w *Watcher) setBlamed(blames int) {
+	unfit := ""
+	switch was := w.Blamed() != ""; {
+	case was == (blames >= 2):
+		return
+	case was:
+		w.cfg.Warn("fences-again", "host", w.cfg.Self)
+	default:
+		unfit = fmt.Sprintf("fenced live hosts, %d times within an hour: its view of the share can't be trusted", blames)
+		w.cfg.Warn("fences-no-more", "host", w.cfg.Self, "blames", blames)
 	}
+	w.mu.Lock()
+	w.unfit = unfit
+	w.mu.Unlock()
 }
 
 // Blamed says why this watcher fences no more, for Record.Unfit; empty = it does.

@@ -264,6 +264,9 @@ func TestBlamedWatcher(t *testing.T) {
 	if got := x.m.Count("b", memfs.TryLock); got > 4 {
 		t.Errorf("it goes on taking locks: %d", got)
 	}
+	if x.w.RunFor(time.Hour); b.watch.Blamed() != "" || b.over["d/1"].Host == "" {
+		t.Errorf("an hour later: blamed %q, over: %v", b.watch.Blamed(), b.over)
+	}
 }
 
 // An observer without a lease fences nobody.
