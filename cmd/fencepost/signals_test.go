@@ -368,7 +368,7 @@ func TestReloadTLS(t *testing.T) {
 	s.file("fencepost.toml", ca.ReplaceAllString(string(old), `client_ca = ["/nowhere"]`))
 	s.host.signal(syscall.SIGHUP)
 	eventually(t, time.Minute, func() string {
-		if text, _ := os.ReadFile(s.host.log); !strings.Contains(string(text), "reload_refused") {
+		if text, _ := os.ReadFile(s.host.log); !strings.Contains(string(text), "reload-refused") {
 			return "not refused"
 		}
 		return ""
