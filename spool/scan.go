@@ -304,19 +304,32 @@ func (s *Spool) Resolve(prefix string) (string, error) {
 // Locate finds the files of one job: one, or two while it moves; none, if it came
 // back from a foreign program and isn't anywhere else.
 func (s *Spool) Locate(id string) ([]Found, error) {
-	var out []Found
+	found, err := s.LocateAll([]string{id})
+	return found[id], err
+}
+
+// LocateAll is Locate for several jobs, by the same listings.
+func (s *Spool) LocateAll(ids []string) (map[string][]Found, error) {
+	out, buckets := map[string][]Found{}, map[string]bool{}
+	for _, id := range ids {
+		out[id], buckets[Bucket(id)] = nil, true
+	}
 	sc := &scan{s: s, visit: func(f Found) {
-		if f.Name.ID == id {
-			out = append(out, f)
+		if have, wanted := out[f.Name.ID]; wanted {
+			out[f.Name.ID] = append(have, f)
 		}
 	}}
-	bucket := func(b string) bool { return b == Bucket(id) }
+	bucket := func(b string) bool { return buckets[b] }
+	onTheWay := func(id string) bool { return len(out[id]) == 0 || Furthest(out[id]).Place == PlaceHandedOver }
 	err := errors.Join(sc.done(bucket), sc.aside(DirFailed, PlaceFailed), sc.aside(DirParked, PlaceParked), sc.aside(DirHeld, PlaceHeld))
-	if len(out) == 0 || Furthest(out).Place == PlaceHandedOver {
+	if slices.ContainsFunc(ids, onTheWay) {
 		err = errors.Join(err, sc.drafts(), sc.entries(Translate), sc.owned(DirClaims), sc.owned(DirSealed), sc.entries(Submit),
 			sc.owned(DirClaims), sc.owned(DirSealed), sc.done(bucket))
 	}
-	return s.withoutLeft(id, dedupe(out)), err
+	for _, id := range ids {
+		out[id] = s.withoutLeft(id, dedupe(out[id]))
+	}
+	return out, err
 }
 
 func dedupe(found []Found) []Found {

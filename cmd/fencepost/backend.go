@@ -12,10 +12,9 @@ import (
 
 // backend is what stands behind the ingest server: the node's instance.
 type backend struct {
-	node *node.Node
-	sp   *spool.Spool
-
-	marks *marks
+	node   *node.Node
+	marks  *marks
+	states *states
 }
 
 var _ ingest.Backend = (*backend)(nil)
@@ -38,7 +37,7 @@ func (b *backend) Accept(_ context.Context, r codec.Record) (duplicate bool, err
 
 // State says where a job is.
 func (b *backend) State(_ context.Context, id string) (codec.State, error) {
-	found, err := b.sp.Locate(id)
+	found, err := b.states.of(id)
 	if err != nil {
 		return codec.State{}, err
 	}

@@ -328,7 +328,8 @@ func (d *daemon) run(ctx context.Context, sp *spool.Spool) error {
 }
 
 func (d *daemon) newServer(sp *spool.Spool, c *config.Loaded, o *door) (*ingest.Server, error) {
-	return ingest.New(d.ingestConfig(sp, c, o, &backend{node: d.node, sp: sp, marks: newMarks(sp, d.dir, c.Limits)}))
+	return ingest.New(d.ingestConfig(sp, c, o, &backend{node: d.node, marks: newMarks(sp, d.dir, c.Limits),
+		states: &states{look: sp.LocateAll, pause: looksApart}}))
 }
 
 // sayReady prints the one line that scripts wait for; a later epoch of the same
