@@ -64,11 +64,12 @@ func leavesNothing(t *testing.T, dir string) {
 }
 
 // long are the experiments that only the command runs: on version 4.2 they
-// observe least, for the time that they take. reply-lost-restart needs a quiet
-// machine: on a busy one an answer may be late for the restart. Trials lose
-// replies, too.
+// observe least, for the time that they take. reply-lost-restart and grace need
+// a quiet machine: on a busy one an answer may be late for the restart, and the
+// ten seconds of grace be over before all has been tried. Trials lose replies and
+// restart the server, too.
 func long() []string {
-	return []string{"nolock", "local-lock", "reply-lost", "reply-lost-port", "reply-lost-restart", "late-rename"}
+	return []string{"nolock", "local-lock", "reply-lost", "reply-lost-port", "reply-lost-restart", "grace", "late-rename"}
 }
 
 // TestLab is the laboratory's short form: the table on version 4.2, and what
