@@ -166,7 +166,7 @@ func (o *oracle) put(path string, c change) {
 	p.ino = c.ino
 	for i, q := range j.places {
 		if q.path == path {
-			if q.ino != c.ino && q.live() && !j.copied {
+			if q.ino != c.ino && q.live() && !j.copied && !j.stolen {
 				o.violate(Safety, "clobber", j.id, "a rename replaced another file of job %d: %s", j.n, path)
 			}
 			j.places[i] = p
