@@ -79,12 +79,7 @@ func worst(t *testing.T) map[string][]byte {
 // rests on that.
 func TestAmplification(t *testing.T) {
 	for what, body := range worst(t) {
-		var before, after runtime.MemStats
-		runtime.GC()
-		runtime.ReadMemStats(&before)
-		_, err := codec.Unmarshal(codec.Frame{Type: codec.TypeSubmit, Body: body})
-		runtime.ReadMemStats(&after)
-		took := int64(after.TotalAlloc - before.TotalAlloc)
+		took, err := allocates(body)
 		t.Logf("%-14s %8d bytes: %8d; %.90v", what, len(body), took, err)
 		most := 4*int64(len(body)) + 1<<20
 		if err == nil {
@@ -94,4 +89,20 @@ func TestAmplification(t *testing.T) {
 			t.Errorf("%s: reading %d bytes allocates %d, more than %d", what, len(body), took, most)
 		}
 	}
+}
+
+// allocates is what reading a body takes, the least of several times: the race
+// detector has pools of buffers forget some at random, and then they are made anew.
+func allocates(body []byte) (least int64, err error) {
+	for i := range 10 {
+		var before, after runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&before)
+		_, err = codec.Unmarshal(codec.Frame{Type: codec.TypeSubmit, Body: body})
+		runtime.ReadMemStats(&after)
+		if took := int64(after.TotalAlloc - before.TotalAlloc); i == 0 || took < least {
+			least = took
+		}
+	}
+	return least, err
 }

@@ -227,6 +227,10 @@ const Shared = guest.Share
 // Log is what the kernel and its first process have said.
 func (l *Lab) Log() string { return l.log.String() }
 
+// closeTime is how long the guest may take to stop its server and itself. Only a
+// hung one takes this long: on a busy machine the last step alone took over 10 s.
+const closeTime = 2 * time.Minute
+
 // Close ends everything. It can be called again.
 func (l *Lab) Close() error {
 	l.closing.Lock()
@@ -239,8 +243,8 @@ func (l *Lab) Close() error {
 	var err error
 	select {
 	case <-l.ended:
-	case <-time.After(10 * time.Second):
-		err = errors.New("the laboratory had to be killed")
+	case <-time.After(closeTime):
+		err = fmt.Errorf("the laboratory didn't end by itself within %v and was killed", closeTime)
 		_ = syscall.Kill(-l.uml.Process.Pid, syscall.SIGKILL)
 		<-l.ended
 	}
