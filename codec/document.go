@@ -48,6 +48,9 @@ func newDocument(format string, src []byte) (*document, error) {
 	if bytes.HasPrefix(src, []byte("\xEF\xBB\xBF")) {
 		return nil, d.failAt(0, "begins with a byte order mark")
 	}
+	if plainText(src) {
+		return d, nil
+	}
 	for i := 0; i < len(src); {
 		r, n := utf8.DecodeRune(src[i:])
 		if r == utf8.RuneError && n == 1 {

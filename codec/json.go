@@ -1,8 +1,6 @@
 package codec
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -48,10 +46,22 @@ func DecodeJSON(doc []byte) (Record, error) {
 	if err != nil {
 		return Record{}, err
 	}
+	// Where its fields began matters only for one that is refused: it is read again.
+	starts := d.starts
+	d.starts = nil
+	rec, err := decodeJSON(d)
+	if err != nil {
+		d.starts = starts
+		rec, err = decodeJSON(d)
+	}
+	return rec, err
+}
+
+func decodeJSON(d *document) (Record, error) {
 	r := &jsonReader{document: d}
 	var rec Record
 	var schema, received string
-	err = r.whole(func(key string, at int) (err error) {
+	err := r.whole(func(key string, at int) (err error) {
 		switch key {
 		case "schema":
 			schema, err = r.str("a string")
@@ -153,7 +163,9 @@ func (r *jsonReader) list(field string, limit int) ([]string, error) {
 		if len(list) == limit {
 			return r.failAt(at, "%s has more than %d entries", field, limit)
 		}
-		r.starts[fmt.Sprintf("%s[%d]", field, len(list))] = at
+		if r.starts != nil {
+			r.starts[fmt.Sprintf("%s[%d]", field, len(list))] = at
+		}
 		s, err := r.str("a string")
 		list = append(list, s)
 		return err
@@ -197,28 +209,6 @@ func (r *jsonReader) resources(res *Resources) error {
 	})
 }
 
-// jsonRecord is a Record as the JSON stage holds it: keys sorted, what is
-// empty left out.
-type jsonRecord struct {
-	Args        []string          `json:"args,omitempty"`
-	Client      string            `json:"client"`
-	Command     []string          `json:"command,omitempty"`
-	Digest      string            `json:"digest"`
-	Env         map[string]string `json:"env,omitempty"`
-	Environment string            `json:"environment,omitempty"`
-	ID          string            `json:"id"`
-	Labels      map[string]string `json:"labels,omitempty"`
-	Name        string            `json:"name"`
-	Owner       string            `json:"owner,omitempty"`
-	Queue       string            `json:"queue,omitempty"`
-	ReceivedAt  string            `json:"received_at"`
-	ReceivedBy  string            `json:"received_by"`
-	Resources   Resources         `json:"resources,omitzero"`
-	Schema      string            `json:"schema"`
-	Script      string            `json:"script,omitempty"`
-	Workdir     string            `json:"workdir,omitempty"`
-}
-
 // EncodeJSON returns the record as a document of the JSON stage: indented,
 // keys sorted, a line break at the end. A record that breaks a rule is refused
 // with a *[FieldError].
@@ -226,19 +216,31 @@ func EncodeJSON(r Record) ([]byte, error) {
 	if err := r.Validate(); err != nil {
 		return nil, fmt.Errorf("encode json: %w", err)
 	}
+	return encodeJSON(r), nil
+}
+
+// encodeJSON is EncodeJSON of a record that breaks no rule.
+func encodeJSON(r Record) []byte {
 	j := r.Job
-	var b bytes.Buffer
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false) // people read it
-	e.SetIndent("", "  ")
-	err := e.Encode(jsonRecord{
-		Args: j.Args, Client: r.Client, Command: j.Command, Digest: r.Digest, Env: j.Env,
-		Environment: j.Environment, ID: r.ID, Labels: j.Labels, Name: j.Name, Owner: j.Owner,
-		Queue: j.Queue, ReceivedAt: formatTime(r.ReceivedAt), ReceivedBy: r.ReceivedBy,
-		Resources: j.Resources, Schema: JSONSchema, Script: j.Script, Workdir: j.Workdir,
+	w := &jsonWriter{b: make([]byte, 0, j.Size()*9/8+1024)}
+	w.group('{', '}', func() {
+		w.list("args", j.Args)
+		w.field("client", r.Client)
+		w.list("command", j.Command)
+		w.field("digest", r.Digest)
+		w.pairs("env", j.Env)
+		w.optional("environment", j.Environment)
+		w.field("id", r.ID)
+		w.pairs("labels", j.Labels)
+		w.field("name", j.Name)
+		w.optional("owner", j.Owner)
+		w.optional("queue", j.Queue)
+		w.field("received_at", formatTime(r.ReceivedAt))
+		w.field("received_by", r.ReceivedBy)
+		w.resources(j.Resources)
+		w.field("schema", JSONSchema)
+		w.optional("script", j.Script)
+		w.optional("workdir", j.Workdir)
 	})
-	if err != nil {
-		return nil, fmt.Errorf("encode json: %w", err)
-	}
-	return b.Bytes(), nil
+	return append(w.b, '\n')
 }

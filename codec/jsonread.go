@@ -1,6 +1,7 @@
 package codec
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf16"
@@ -79,7 +80,7 @@ func (r *jsonReader) object(path string, each func(key string, at int) error) er
 	if err := r.enter('{', "an object"); err != nil {
 		return err
 	}
-	seen := map[string]bool{}
+	var seen keys
 	for first := true; ; first = false {
 		if first && r.peek('}') {
 			break
@@ -89,14 +90,15 @@ func (r *jsonReader) object(path string, each func(key string, at int) error) er
 		if err != nil {
 			return err
 		}
-		if seen[key] {
+		if !seen.add(key) {
 			return r.failAt(at, "duplicate key %s", show(key))
 		}
-		seen[key] = true
 		if err := r.expect(':', "':'"); err != nil {
 			return err
 		}
-		r.starts[path+key] = r.space()
+		if start := r.space(); r.starts != nil {
+			r.starts[path+key] = start
+		}
 		if err := each(key, at); err != nil {
 			return err
 		}
@@ -107,6 +109,37 @@ func (r *jsonReader) object(path string, each func(key string, at int) error) er
 	}
 	r.depth--
 	return r.expect('}', "',' or '}'")
+}
+
+// keys are those of one object.
+type keys struct {
+	few  []string
+	many map[string]bool
+}
+
+// fewKeys is how many are looked through one by one.
+const fewKeys = 24
+
+// add says whether the key is new.
+func (k *keys) add(key string) bool {
+	if k.many == nil && len(k.few) < fewKeys {
+		if slices.Contains(k.few, key) {
+			return false
+		}
+		k.few = append(k.few, key)
+		return true
+	}
+	if k.many == nil {
+		k.many = map[string]bool{}
+		for _, f := range k.few {
+			k.many[f] = true
+		}
+	}
+	if k.many[key] {
+		return false
+	}
+	k.many[key] = true
+	return true
 }
 
 // array calls each for every element, the reader at it.

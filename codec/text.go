@@ -24,6 +24,9 @@ func legalRune(r rune) bool {
 
 // checkText says why s isn't text that every form can carry, or "".
 func checkText(s string) string {
+	if plainText(s) {
+		return "" // most
+	}
 	for i, r := range s {
 		if r == utf8.RuneError {
 			if _, n := utf8.DecodeRuneInString(s[i:]); n == 1 {
@@ -35,6 +38,16 @@ func checkText(s string) string {
 		}
 	}
 	return ""
+}
+
+// plainText reports whether s is ASCII that people write.
+func plainText[T string | []byte](s T) bool {
+	for i := range len(s) {
+		if c := s[i]; (c < ' ' || c > '~') && c != '\n' && c != '\t' && c != '\r' {
+			return false
+		}
+	}
+	return true
 }
 
 // breaksLine reports whether r breaks a line or moves a cursor.

@@ -7,5 +7,5 @@ func Translate(xml []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return EncodeJSON(r)
+	return encodeJSON(r), nil // it was checked when it was read
 }

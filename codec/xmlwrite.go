@@ -130,18 +130,25 @@ func (w *xmlWriter) resources(r Resources) {
 // them. Tabs and line breaks stay: scripts have to be readable.
 func (w *xmlWriter) text(s string) {
 	done := 0
+	if plainText(s) {
+		for i := range len(s) {
+			if escaped := escapedASCII(s[i]); escaped != "" {
+				w.b.WriteString(s[done:i])
+				w.b.WriteString(escaped)
+				done = i + 1
+			}
+		}
+		w.b.WriteString(s[done:])
+		return
+	}
 	for i, r := range s {
 		var escaped string
-		switch {
-		case r == '&':
-			escaped = "&amp;"
-		case r == '<':
-			escaped = "&lt;"
-		case r == '>':
-			escaped = "&gt;"
-		case r == '\r' || r >= 0x7F && r < 0xA0 || r == 0x2028:
+		if r < 0x7F {
+			escaped = escapedASCII(byte(r))
+		} else if r < 0xA0 || r == 0x2028 {
 			escaped = "&#" + strconv.Itoa(int(r)) + ";"
-		default:
+		}
+		if escaped == "" {
 			continue
 		}
 		w.b.WriteString(s[done:i])
@@ -149,4 +156,18 @@ func (w *xmlWriter) text(s string) {
 		done = i + len(string(r))
 	}
 	w.b.WriteString(s[done:])
+}
+
+func escapedASCII(c byte) string {
+	switch c {
+	case '&':
+		return "&amp;"
+	case '<':
+		return "&lt;"
+	case '>':
+		return "&gt;"
+	case '\r':
+		return "&#13;"
+	}
+	return ""
 }
