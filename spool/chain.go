@@ -7,7 +7,6 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
-	"hash"
 	"path"
 	"slices"
 	"strings"
@@ -19,6 +18,8 @@ import (
 type chain struct {
 	key  []byte
 	last string
+
+	text []byte // what was digested last, to be used again
 }
 
 const (
@@ -30,25 +31,35 @@ const (
 	keyedMark = "k:"
 )
 
-func newChain(key []byte, first string) chain { return chain{key, "fencepost journal 1 " + first} }
+func newChain(key []byte, first string) chain {
+	return chain{key: key, last: "fencepost journal 1 " + first}
+}
 
 // next is the link of a line without one.
 func (c *chain) next(line []byte) string {
-	h, mark := hash.Hash(nil), ""
+	c.text = append(append(append(c.text[:0], c.last...), '\n'), line...)
+	var sum []byte
 	if c.key == nil {
-		h = sha256.New()
+		digest := sha256.Sum256(c.text)
+		sum = digest[:]
 	} else {
-		h, mark = hmac.New(sha256.New, c.key), keyedMark
+		h := hmac.New(sha256.New, c.key)
+		h.Write(c.text)
+		sum = h.Sum(nil)
 	}
-	h.Write([]byte(c.last + "\n"))
-	h.Write(line)
-	return mark + hex.EncodeToString(h.Sum(nil))[:linkSize]
+	link := make([]byte, 0, len(keyedMark)+linkSize)
+	if c.key != nil {
+		link = append(link, keyedMark...)
+	}
+	return string(hex.AppendEncode(link, sum[:linkSize/2]))
 }
 
-// link returns the line with its link, as its last field.
-func (c *chain) link(line []byte) []byte {
-	c.last = c.next(line)
-	return append(line[:len(line)-1:len(line)-1], chainField+c.last+`"}`...)
+// link gives the line that begins at begin, at the end of b, its link, as the last
+// field.
+func (c *chain) link(b []byte, begin int) []byte {
+	c.last = c.next(b[begin:])
+	b = append(b[:len(b)-1], chainField...)
+	return append(append(b, c.last...), `"}`...)
 }
 
 // cutLink is a line's link and the line without it; ok is false if it has none.

@@ -1,7 +1,6 @@
 package spool
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"sync"
@@ -96,6 +95,7 @@ type Journal struct {
 
 	mu      sync.Mutex // never held across a call to env, log or tee
 	buf     []byte     // events that aren't proven durable, and aren't being written
+	spare   []byte     // memory for the next buf
 	n       uint64     // events taken
 	durable uint64     // of them, on stable storage or lost for good
 	lost    uint64     // events that found the buffer full since the last one that didn't
@@ -117,6 +117,9 @@ const (
 
 	// maxUnwritten bounds the events in memory while the share doesn't answer.
 	maxUnwritten = 8 << 20
+
+	// maxSpare is how much memory is kept between two writes.
+	maxSpare = 64 << 10
 
 	// openTries bounds the numbers tried for a segment: an EEXIST may be a
 	// lost reply, and burns one.
@@ -182,9 +185,9 @@ func (j *Journal) append(ev *Event) {
 	if j.n == 1 {
 		ev.Prev = j.stamp.Prev
 	}
-	if line, err := json.Marshal(ev); err == nil {
-		j.buf = append(append(j.buf, j.chain.link(line)...), '\n')
-	}
+	begin := len(j.buf)
+	j.buf = appendEvent(j.buf, ev)
+	j.buf = append(j.chain.link(j.buf, begin), '\n')
 }
 
 // say shows an event to the log without writing it down.
@@ -225,7 +228,7 @@ func (j *Journal) Flush() error {
 // write appends what is buffered; called and returns with mu held.
 func (j *Journal) write() {
 	buf, upTo := j.buf, j.n
-	j.buf, j.writing = nil, true
+	j.buf, j.spare, j.writing = j.spare, nil, true
 	j.mu.Unlock()
 	err := j.store(buf)
 	j.mu.Lock()
@@ -236,6 +239,9 @@ func (j *Journal) write() {
 		j.buf = append(buf, j.buf...)
 	} else {
 		j.durable = upTo
+		if cap(buf) <= maxSpare {
+			j.spare = buf[:0]
+		}
 	}
 	waiters := j.waiters
 	j.waiters = nil

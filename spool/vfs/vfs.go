@@ -87,7 +87,7 @@ type Record interface {
 	Close() error
 }
 
-// Log is an append-only file.
+// Log is an append-only file. It keeps no data that it was given.
 type Log interface {
 	Append(data []byte) error
 	Sync() error
