@@ -43,8 +43,7 @@ func (in *Instance) AcceptAt(stage Stage, id string, data []byte, same func(exis
 	fresh := path.Join(in.drafts(), FormatDraft(n))
 	n.Stage = KindAccept
 	draft := path.Join(in.drafts(), FormatDraft(n))
-	in.own(fresh)
-	in.own(draft)
+	in.own(fresh, draft)
 	defer in.disown(fresh, draft)
 
 	file, err := in.FS.Create(fresh, data)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path"
 	"syscall"
+	"time"
 
 	"fencepost/spool/env/drill"
 	"fencepost/spool/vfs"
@@ -18,9 +19,10 @@ type Claim struct {
 	in    *Instance
 	Name  Name
 	path  string
-	draft string // "" until Draft
-	file  vfs.ID // of what Read read; zero until then
-	data  []byte // of it, if this instance wrote it itself
+	since time.Duration // when it was begun
+	draft string        // "" until Draft
+	file  vfs.ID        // of what Read read; zero until then
+	data  []byte        // of it, if this instance wrote it itself
 
 	output     vfs.ID // of the draft
 	outputData []byte
@@ -33,7 +35,7 @@ func (in *Instance) Claim(stage Stage, entry Name) (*Claim, error) {
 	n := entry
 	n.Stage, n.Seq, n.Ext, n.Cluster = stage, in.nextSeq(), in.Layout.Input(stage).Ext, ""
 	c := &Claim{in: in, Name: n, path: path.Join(in.claims(), FormatClaim(n))}
-	in.own(c.path)
+	c.since = in.own(c.path)
 	verdict, err := in.moveToToken(in.Layout.EntryPath(stage, entry), c.path)
 	switch verdict {
 	case Done:
@@ -86,7 +88,7 @@ func (c *Claim) Draft(data []byte) error {
 func (c *Claim) writeDraft(ext string, data []byte) error {
 	n := Name{Stage: c.Name.Stage, Seq: c.Name.Seq, ID: c.Name.ID, Ext: ext}
 	draft := path.Join(c.in.drafts(), FormatDraft(n))
-	c.in.own(draft)
+	c.in.ownSince(c.since, draft)
 	file, err := c.in.FS.Create(draft, data)
 	if err == nil {
 		// Its name, too: a seal that survives a power cut must find it.
@@ -119,7 +121,7 @@ func (c *Claim) Seal(clusterID string) (*Sealed, error) {
 	}
 	n.Cluster = clusterID
 	s := &Sealed{in: c.in, Name: n, path: path.Join(c.in.sealed(), FormatSealed(n)), draft: c.draft, output: c.output, outputData: c.outputData}
-	c.in.own(s.path)
+	c.in.ownSince(c.since, s.path)
 	if drill.Broken(c.in.Env, drill.NoSeal) && c.draft != "" {
 		s.path = c.path
 		return s, nil

@@ -71,12 +71,21 @@ func (in *Instance) nextSeq() uint64 {
 	return in.seq
 }
 
-// own registers a name before the call that makes it, so that the own sweep
+// own registers names before the call that makes them, so that the own sweep
 // doesn't take an operation in flight for a stray.
-func (in *Instance) own(name string) {
-	now := in.Env.Now()
+func (in *Instance) own(names ...string) (since time.Duration) {
+	since = in.Env.Now()
+	in.ownSince(since, names...)
+	return since
+}
+
+// ownSince is own for a task that began earlier: to ask for the time is a system
+// call.
+func (in *Instance) ownSince(since time.Duration, names ...string) {
 	in.mu.Lock()
-	in.flight[name] = now
+	for _, n := range names {
+		in.flight[n] = since
+	}
 	in.mu.Unlock()
 }
 

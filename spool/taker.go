@@ -39,6 +39,7 @@ type Taker struct {
 	mu      sync.Mutex // never held across a call to Env
 	look    bool       // there may be something that only a listing shows
 	offered []Offer    // put there by this instance, not tried yet; oldest first
+	known   int        // bytes of their files
 	peers   Peers      // by the last listing
 	busy    int
 	lost    int
@@ -49,7 +50,7 @@ type Taker struct {
 // is so far behind shares its entries with the others, if there are any.
 const (
 	maxOffered      = 16
-	maxOfferedAlone = 512
+	maxOfferedAlone = 4096
 	// maxForeign is from how many on only those are kept that fall to this host.
 	maxForeign = 2
 	// worthwhile is how many claims won out of a listing call for the next one as soon
@@ -90,15 +91,20 @@ type Offer struct {
 	Data []byte // nil = read it
 }
 
-// maxOfferedData is how long a file may be to be offered with what is in it.
-const maxOfferedData = 32 << 10
+const (
+	// maxOfferedData is how long a file may be to be offered with what is in it.
+	maxOfferedData = 32 << 10
+	// maxKnown is how many bytes of files are kept in all offers together; what is
+	// over it is read when it is its turn.
+	maxKnown = 4 << 20
+)
 
 // Offer tells of an entry. It is claimed as any other.
 func (t *Taker) Offer(o Offer) {
-	if len(o.Data) > maxOfferedData {
+	t.mu.Lock()
+	if len(o.Data) > maxOfferedData || t.known+len(o.Data) > maxKnown {
 		o.Data = nil
 	}
-	t.mu.Lock()
 	n, self := len(t.offered), slices.Index(t.peers.Hosts, t.In.Host)
 	alone := len(t.peers.Hosts) < 2 || self < 0
 	switch {
@@ -108,6 +114,7 @@ func (t *Taker) Offer(o Offer) {
 		// This host is behind: the one that it falls to will find it.
 	default:
 		t.offered = append(t.offered, o)
+		t.known += len(o.Data)
 	}
 	t.mu.Unlock()
 	t.wake.Notify()
@@ -226,7 +233,9 @@ func (p *poller) next() (o Offer, ok bool, err error) {
 	if len(p.t.offered) == 0 {
 		return o, false, nil
 	}
-	o, p.t.offered = p.t.offered[0], p.t.offered[1:]
+	o, p.t.offered[0] = p.t.offered[0], Offer{}
+	p.t.offered = p.t.offered[1:]
+	p.t.known -= len(o.Data)
 	return o, true, nil
 }
 
@@ -257,6 +266,8 @@ func (p *poller) list() error {
 		for _, o := range offered {
 			if known[FormatEntry(o.Name)] {
 				there = append(there, o)
+			} else {
+				t.known -= len(o.Data)
 			}
 		}
 		t.offered = append(there, rest...)

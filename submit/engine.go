@@ -124,17 +124,15 @@ func (e *Engine) tally(f func(*Stats)) {
 
 // room is how many more jobs may be claimed now.
 func (e *Engine) room() int {
-	now := e.env.Now()
 	e.mu.Lock()
-	fit, trial, held := e.unfit == "", e.suspect != "", 0
-	pause := now < e.sentBack
+	fit, trial, held, until := e.unfit == "", e.suspect != "", 0, e.sentBack
 	for _, t := range e.tracked {
 		if !t.released {
 			held++
 		}
 	}
 	e.mu.Unlock()
-	if !fit || pause || e.Paused != nil && e.Paused() {
+	if !fit || until > 0 && e.env.Now() < until || e.Paused != nil && e.Paused() {
 		return 0
 	}
 	busy := e.taker.Busy()

@@ -57,7 +57,44 @@ func (r *Real) Sleep(ctx context.Context, d time.Duration) error {
 }
 
 // Go implements Env: a goroutine. The name is for the simulator's picture.
-func (r *Real) Go(_ string, task func()) { go task() }
+func (r *Real) Go(_ string, task func()) {
+	select {
+	case resting <- task:
+	default:
+		go work(task)
+	}
+}
+
+// A goroutine that ends gives up its stack, and the next one grows its own again,
+// for each job. So some rest, and take up the next task.
+var (
+	resting  = make(chan func())
+	mayRest  = make(chan struct{}, maxResting)
+	restTime = 10 * time.Second
+)
+
+const maxResting = 64
+
+func work(task func()) {
+	task()
+	select {
+	case mayRest <- struct{}{}:
+	default:
+		return
+	}
+	defer func() { <-mayRest }()
+	t := time.NewTimer(restTime)
+	defer t.Stop()
+	for {
+		select {
+		case task := <-resting:
+			task()
+			t.Reset(restTime)
+		case <-t.C:
+			return
+		}
+	}
+}
 
 // NewSignal implements Env.
 func (r *Real) NewSignal() Signal { return make(signal, 1) }
