@@ -181,6 +181,18 @@ func (r *jsonReader) integer() (int64, error) {
 	return n, nil
 }
 
+// rest is where the string that the reader is in ends, if it is one.
+func (r *jsonReader) rest() int {
+	i := r.i
+	for i < len(r.src) && r.src[i] != '"' {
+		if r.src[i] == '\\' {
+			i++
+		}
+		i++
+	}
+	return min(i, len(r.src))
+}
+
 // str reads a string; name says what should be there.
 func (r *jsonReader) str(name string) (string, error) {
 	if err := r.expect('"', name); err != nil {
@@ -194,7 +206,7 @@ func (r *jsonReader) str(name string) (string, error) {
 		r.i++
 		return string(r.src[start : r.i-1]), nil
 	}
-	text := append([]byte(nil), r.src[start:r.i]...)
+	text := append(make([]byte, 0, r.rest()-start), r.src[start:r.i]...)
 	for r.i < len(r.src) {
 		switch b := r.src[r.i]; {
 		case b == '"':

@@ -18,9 +18,20 @@ func EncodeXML(r Record) ([]byte, error) {
 	if err := r.Validate(); err != nil {
 		return nil, fmt.Errorf("encode xml: %w", err)
 	}
-	j := r.Job
 	w := &xmlWriter{}
-	w.b.Grow(j.Size()*9/8 + 1024)
+	w.b.Grow(r.Job.Size()*9/8 + 1024)
+	w.record(r)
+	return w.b.Bytes(), nil
+}
+
+type xmlWriter struct {
+	b     bytes.Buffer
+	depth int // inside the root
+}
+
+// record writes a record that breaks no rule.
+func (w *xmlWriter) record(r Record) {
+	j := r.Job
 	w.b.WriteString(`<?xml version="1.0" encoding="UTF-8"?>` + "\n")
 	w.b.WriteString(`<job version="` + XMLVersion + "\">\n")
 	w.element("id", r.ID)
@@ -40,12 +51,6 @@ func EncodeXML(r Record) ([]byte, error) {
 	w.list("args", j.Args)
 	w.optional("script", j.Script)
 	w.b.WriteString("</job>\n")
-	return w.b.Bytes(), nil
-}
-
-type xmlWriter struct {
-	b     bytes.Buffer
-	depth int // inside the root
 }
 
 func (w *xmlWriter) indent() {

@@ -40,9 +40,9 @@ func (in *Instance) AcceptAt(stage Stage, id string, data []byte, same func(exis
 		return Accepted{}, fmt.Errorf("accept: %q is not a canonical job id", id)
 	}
 	n := Name{Stage: KindNew, Seq: in.nextSeq(), ID: id, Ext: entryExt(stage)}
-	fresh := path.Join(in.drafts(), FormatDraft(n))
+	fresh := in.drafts() + "/" + FormatDraft(n)
 	n.Stage = KindAccept
-	draft := path.Join(in.drafts(), FormatDraft(n))
+	draft := in.drafts() + "/" + FormatDraft(n)
 	in.own(fresh, draft)
 	defer in.disown(fresh, draft)
 

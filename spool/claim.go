@@ -34,7 +34,7 @@ type Claim struct {
 func (in *Instance) Claim(stage Stage, entry Name) (*Claim, error) {
 	n := entry
 	n.Stage, n.Seq, n.Ext, n.Cluster = stage, in.nextSeq(), in.Layout.Input(stage).Ext, ""
-	c := &Claim{in: in, Name: n, path: path.Join(in.claims(), FormatClaim(n))}
+	c := &Claim{in: in, Name: n, path: in.claims() + "/" + FormatClaim(n)}
 	c.since = in.own(c.path)
 	verdict, err := in.moveToToken(in.Layout.EntryPath(stage, entry), c.path)
 	switch verdict {
@@ -87,7 +87,7 @@ func (c *Claim) Draft(data []byte) error {
 
 func (c *Claim) writeDraft(ext string, data []byte) error {
 	n := Name{Stage: c.Name.Stage, Seq: c.Name.Seq, ID: c.Name.ID, Ext: ext}
-	draft := path.Join(c.in.drafts(), FormatDraft(n))
+	draft := c.in.drafts() + "/" + FormatDraft(n)
 	c.in.ownSince(c.since, draft)
 	file, err := c.in.FS.Create(draft, data)
 	if err == nil {
@@ -120,7 +120,7 @@ func (c *Claim) Seal(clusterID string) (*Sealed, error) {
 		return nil, fmt.Errorf("seal %s: stage %s has no draft yet", n.ID, n.Stage)
 	}
 	n.Cluster = clusterID
-	s := &Sealed{in: c.in, Name: n, path: path.Join(c.in.sealed(), FormatSealed(n)), draft: c.draft, output: c.output, outputData: c.outputData}
+	s := &Sealed{in: c.in, Name: n, path: c.in.sealed() + "/" + FormatSealed(n), draft: c.draft, output: c.output, outputData: c.outputData}
 	c.in.ownSince(c.since, s.path)
 	if drill.Broken(c.in.Env, drill.NoSeal) && c.draft != "" {
 		s.path = c.path

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -187,7 +188,7 @@ func (in *Instance) shortToken(n Name) string {
 	if n.Host == "" {
 		n.Host, n.Epoch = in.Host, in.Epoch
 	}
-	return fmt.Sprintf("%s/%d/%d", n.Host, n.Epoch, n.Seq)
+	return n.Host + "/" + strconv.FormatUint(n.Epoch, 10) + "/" + strconv.FormatUint(n.Seq, 10)
 }
 
 // Warn reports what went wrong without being a job's event: to the log only.

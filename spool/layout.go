@@ -105,23 +105,23 @@ func parseEpoch(s string) (epoch uint64, ok bool) {
 // EpochDir is claims/HOST/EPOCH and its like: base is DirClaims, DirSealed or
 // DirDrafts. Each is made once and by its instance alone.
 func EpochDir(base, host string, epoch uint64) string {
-	return path.Join(base, host, epochName(epoch))
+	return base + "/" + host + "/" + epochName(epoch)
 }
 
 // ---- what belongs to one job ------------------------------------------------
 
 // GatePath is the hard link that lets an id in once.
-func GatePath(id string) string { return path.Join(DirGate, Bucket(id), id) }
+func GatePath(id string) string { return DirGate + "/" + Bucket(id) + "/" + id }
 
 // StageGatePath is the hard link that lets an id in once at a later stage than
 // the first, whether it came back from a foreign program or begins there.
 func StageGatePath(stage Stage, id string) string {
-	return path.Join(DirGate, Bucket(id), string(stage)+"~"+id)
+	return DirGate + "/" + Bucket(id) + "/" + string(stage) + "~" + id
 }
 
 // OncePath is the hard link that lets an id out of a stage once.
 func OncePath(stage Stage, id string) string {
-	return path.Join(DirOnce, Bucket(id), string(stage)+"~"+id)
+	return DirOnce + "/" + Bucket(id) + "/" + string(stage) + "~" + id
 }
 
 // StartedPath is the link that the guard makes: one start of the job.
@@ -131,10 +131,10 @@ func StartedPath(id string) string { return path.Join(DirStarted, Bucket(id), id
 func LocalDir(id string) string { return path.Join(DirLocal, id) }
 
 // DonePath is the place of a final record.
-func DonePath(n Name) string { return path.Join(DirDone, Bucket(n.ID), FormatDone(n)) }
+func DonePath(n Name) string { return DirDone + "/" + Bucket(n.ID) + "/" + FormatDone(n) }
 
 // RequestPath is what a person asked for a job: kind is "hold" or "cancel".
-func RequestPath(kind, id string) string { return path.Join(DirRequests, kind+"~"+id) }
+func RequestPath(kind, id string) string { return DirRequests + "/" + kind + "~" + id }
 
 // ---- stages -----------------------------------------------------------------
 
@@ -185,5 +185,5 @@ func Next(s Stage) (Stage, bool) { return Submit, s == Translate }
 func (l Layout) EntryPath(s Stage, n Name) string {
 	d := l.Input(s)
 	n.Ext = d.Ext
-	return path.Join(d.Dir, FormatEntry(n))
+	return d.Dir + "/" + FormatEntry(n)
 }

@@ -106,7 +106,8 @@ func ParseDraft(s string) (n Name, ok bool) {
 // FormatDone gives STAGE~HOST~EPOCH.SEQ~ID[+G.F][=CLUSTERID].EXT: the final
 // record, whose name says who, and which cluster id.
 func FormatDone(n Name) string {
-	return fmt.Sprintf("%s~%s~%d.%d~%s%s%s.%s", n.Stage, n.Host, n.Epoch, n.Seq, n.ID, tries(n), cluster(n), n.Ext)
+	return string(n.Stage) + "~" + n.Host + "~" + strconv.FormatUint(n.Epoch, 10) + "." + strconv.FormatUint(n.Seq, 10) + "~" +
+		n.ID + tries(n) + cluster(n) + "." + n.Ext
 }
 
 // ParseDone parses a name of FormatDone.

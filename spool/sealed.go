@@ -78,8 +78,8 @@ func (s *Sealed) Publish() error {
 		return fmt.Errorf("publish %s: stage %s has no output", s.Name.ID, s.Name.Stage)
 	}
 	out := s.in.Layout.Input(next)
-	draft := path.Join(EpochDir(DirDrafts, s.host(), s.epoch()),
-		FormatDraft(Name{Stage: s.Name.Stage, Seq: s.Name.Seq, ID: s.Name.ID, Ext: out.Ext}))
+	draft := EpochDir(DirDrafts, s.host(), s.epoch()) + "/" +
+		FormatDraft(Name{Stage: s.Name.Stage, Seq: s.Name.Seq, ID: s.Name.ID, Ext: out.Ext})
 	entry := Name{ID: s.Name.ID, Gen: s.Name.Gen}
 	if drill.Broken(s.in.Env, drill.RetireFirst) {
 		_ = s.in.removeName(s.path)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
 	"fencepost/codec"
@@ -201,7 +202,7 @@ func (e *Engine) note(event string, n spool.Name, id, detail string, took time.D
 		if host == "" {
 			host, epoch = e.in.Host, e.in.Epoch
 		}
-		ev.Token = fmt.Sprintf("%s/%d/%d", host, epoch, n.Seq)
+		ev.Token = host + "/" + strconv.FormatUint(epoch, 10) + "/" + strconv.FormatUint(n.Seq, 10)
 	}
 	e.in.Journal.Add(ev)
 }

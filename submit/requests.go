@@ -21,10 +21,8 @@ type requestCache struct {
 // requestAge is how old a listing of requests may be that is acted on.
 const requestAge = time.Second
 
-// requested says whether a person asked for kind ("hold", "cancel") of a job.
-// What a listing from a moment ago shows is looked for again: somebody else may
-// have honoured it, and the job be back by a person's will.
-func (e *Engine) requested(kind, id string) (bool, error) {
+// asked lists what persons ask for, if that wasn't done a moment ago.
+func (e *Engine) asked() (requestCache, error) {
 	now := e.env.Now()
 	e.mu.Lock()
 	c := e.requests
@@ -32,7 +30,7 @@ func (e *Engine) requested(kind, id string) (bool, error) {
 	if !c.ok || now-c.asked > requestAge {
 		names, err := e.in.FS.List(spool.DirRequests)
 		if err != nil {
-			return false, fmt.Errorf("list requests: %w", err)
+			return c, fmt.Errorf("list requests: %w", err)
 		}
 		c = requestCache{asked: now, ok: true, names: map[string]bool{}}
 		for _, n := range names {
@@ -42,10 +40,7 @@ func (e *Engine) requested(kind, id string) (bool, error) {
 		e.requests = c
 		e.mu.Unlock()
 	}
-	if !c.names[spool.RequestPath(kind, id)] {
-		return false, nil
-	}
-	return e.in.Exists(spool.RequestPath(kind, id))
+	return c, nil
 }
 
 // askAgain has the next look at requests list them afresh: before a release, a
@@ -56,10 +51,20 @@ func (e *Engine) askAgain() {
 	e.mu.Unlock()
 }
 
-// wish is what a person asked for a job: "cancel", "hold" or "".
+// wish is what a person asked for a job: "cancel", "hold" or "". What a listing
+// from a moment ago shows is looked for again: somebody else may have honoured it,
+// and the job be back by a person's will.
 func (e *Engine) wish(id string) (string, error) {
+	c, err := e.asked()
+	if err != nil || len(c.names) == 0 {
+		return "", err
+	}
 	for _, kind := range []string{"cancel", "hold"} {
-		if asked, err := e.requested(kind, id); asked || err != nil {
+		name := spool.RequestPath(kind, id)
+		if !c.names[name] {
+			continue
+		}
+		if there, err := e.in.Exists(name); there || err != nil {
 			return kind, err
 		}
 	}

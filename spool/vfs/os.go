@@ -44,6 +44,7 @@ type OS struct {
 	path string // absolute; only TryLock uses it
 	root int    // O_PATH descriptor of the root
 	nfs  bool   // Sync has nothing to do
+	ram  bool   // fsync has nothing to do
 	walk bool   // the kernel, or a filter, has no openat2
 	dirs dirs
 
@@ -83,7 +84,7 @@ func OpenOS(root string) (*OS, error) {
 		unix.Close(fd)
 		return nil, &fs.PathError{Op: "statfs", Path: root, Err: err}
 	}
-	o.nfs = st.Type == unix.NFS_SUPER_MAGIC
+	o.nfs, o.ram = st.Type == unix.NFS_SUPER_MAGIC, st.Type == unix.TMPFS_MAGIC
 	o.walk = !haveOpenat2(fd)
 	return o, nil
 }
@@ -312,8 +313,9 @@ func (o *OS) Remove(name string) error {
 	return nil
 }
 
-// Sync implements FS: fsync of each directory, once. All at the same time: one after the other, each would wait for a commit of its own wherever
-// others are at work. On NFS it does nothing: the server answers a change of names
+// Sync implements FS: fsync of each directory, once. All at the same time: one
+// after the other, each would wait for a commit of its own wherever others are at
+// work; but in memory there is nothing to wait for. On NFS it does nothing: the server answers a change of names
 // once it is on its disk, if its export is sync, and fsync of a directory asks it
 // nothing.
 func (o *OS) Sync(dirs ...string) error {
@@ -330,7 +332,7 @@ func (o *OS) Sync(dirs ...string) error {
 	for i, dir := range dirs {
 		switch {
 		case slices.Contains(dirs[:i], dir):
-		case i == len(dirs)-1:
+		case i == len(dirs)-1, o.ram:
 			errs[i] = o.syncDir(dir)
 		default:
 			others.Go(func() { errs[i] = o.syncDir(dir) })
