@@ -119,6 +119,7 @@ func (f *benchFlags) run(g *globals, cmd *cobra.Command) error {
 	system, cfg.Calls = fileSystem(g.machine, at)
 	ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
+	tuneGC()
 	rep, err := bench.Run(ctx, cfg)
 	p.clear()
 	say.end()

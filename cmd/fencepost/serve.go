@@ -88,6 +88,7 @@ type daemon struct {
 }
 
 func serve(ctx context.Context, g *globals, cmd *cobra.Command, c *config.Loaded) error {
+	tuneGC()
 	dir, err := g.spoolDir(cmd)
 	if err != nil {
 		return err

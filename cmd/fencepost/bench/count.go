@@ -1,9 +1,9 @@
 package bench
 
 import (
-	"maps"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"fencepost/spool"
 	"fencepost/spool/vfs"
@@ -59,30 +59,46 @@ func (c counts) since(before counts, n float64) counts {
 // asked for, which stage asks.
 type counted struct {
 	vfs.FS
-	mu     sync.Mutex
-	c      counts
+
+	mu     sync.RWMutex // what counts must cost the hosts little
+	cells  map[cell]*atomic.Int64
 	sealed []string // stages whose seal is to be synced
 }
 
-func newCounted(fs vfs.FS) *counted { return &counted{FS: fs, c: counts{}} }
+type cell struct{ stage, kind string }
+
+func newCounted(fs vfs.FS) *counted { return &counted{FS: fs, cells: map[cell]*atomic.Int64{}} }
 
 func (f *counted) counts() counts {
-	f.mu.Lock()
-	defer f.mu.Unlock()
 	c := counts{}
-	for stage, ops := range f.c {
-		c[stage] = maps.Clone(ops)
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	for at, n := range f.cells {
+		c.add(at.stage, at.kind, float64(n.Load()))
 	}
 	return c
 }
 
-func (f *counted) count(stage, kind string, fsyncs float64) {
-	f.mu.Lock()
-	f.c.add(stage, kind, 1)
+func (f *counted) count(stage, kind string, fsyncs int) {
+	f.add(cell{stage, kind}, 1)
 	if fsyncs > 0 {
-		f.c.add(stage, opSync, fsyncs)
+		f.add(cell{stage, opSync}, fsyncs)
 	}
-	f.mu.Unlock()
+}
+
+func (f *counted) add(at cell, n int) {
+	f.mu.RLock()
+	sum := f.cells[at]
+	f.mu.RUnlock()
+	if sum == nil {
+		f.mu.Lock()
+		if sum = f.cells[at]; sum == nil {
+			sum = &atomic.Int64{}
+			f.cells[at] = sum
+		}
+		f.mu.Unlock()
+	}
+	sum.Add(int64(n))
 }
 
 const stageAccept = "accept"
@@ -181,7 +197,7 @@ func (f *counted) Remove(name string) error {
 }
 
 func (f *counted) Sync(dirs ...string) error {
-	f.count(f.synced(dirs), "sync", float64(len(dirs)))
+	f.count(f.synced(dirs), "sync", len(dirs))
 	return f.FS.Sync(dirs...)
 }
 
