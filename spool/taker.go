@@ -29,7 +29,8 @@ type Taker struct {
 	Want func(Name) bool
 	// Peers are the hosts that take from this stage; see Queue.
 	Peers func() Peers
-	// Passed is told of each look for work that ended; nil = nobody is.
+	// Passed is told that looks for work come to an end: of each that found none, and
+	// of some of the others; nil = nobody is.
 	Passed func()
 	// Work does the stage's work on a claim and ends it, in a task of its own.
 	Work func(ctx context.Context, c *Claim)
@@ -142,8 +143,8 @@ func (t *Taker) Run(ctx, work context.Context) {
 	p := &poller{t: t, q: NewQueue(t.In.Spool, t.Stage, t.In.Host), pause: t.Poll}
 	p.q.Peers = t.Peers
 	for ctx.Err() == nil {
-		err := t.pass(ctx, work, g, p)
-		if t.Passed != nil {
+		claimed, err := t.pass(ctx, work, g, p)
+		if t.Passed != nil && (claimed == 0 || p.rarely()) {
 			t.Passed()
 		}
 		if err != nil {
@@ -158,12 +159,15 @@ func (t *Taker) Run(ctx, work context.Context) {
 }
 
 // pass claims until there is nothing, or no more room.
-func (t *Taker) pass(ctx, work context.Context, g *env.Group, p *poller) error {
+func (t *Taker) pass(ctx, work context.Context, g *env.Group, p *poller) (claimed int, err error) {
 	lost := 0
-	for ctx.Err() == nil && t.Room() > 0 {
+	for ctx.Err() == nil {
+		if p.full = t.Room() <= 0; p.full {
+			return claimed, nil
+		}
 		o, ok, err := p.next()
 		if err != nil || !ok {
-			return err
+			return claimed, err
 		}
 		if t.Want != nil && !t.Want(o.Name) {
 			continue
@@ -175,13 +179,14 @@ func (t *Taker) pass(ctx, work context.Context, g *env.Group, p *poller) error {
 			p.q.Missed()
 			if lost++; lost >= maxLost {
 				p.leave()
-				return nil
+				return claimed, nil
 			}
 			continue
 		case err != nil:
-			return err
+			return claimed, err
 		}
 		lost = 0
+		claimed++
 		if p.listed {
 			p.won++
 		}
@@ -193,7 +198,7 @@ func (t *Taker) pass(ctx, work context.Context, g *env.Group, p *poller) error {
 			t.Wake()
 		})
 	}
-	return nil
+	return claimed, nil
 }
 
 func (t *Taker) count(busy, won, lost int) {
@@ -214,13 +219,22 @@ type poller struct {
 	won   int           // claims won out of this listing
 
 	listed bool // the last entry was from the listing
+	full   bool // the last pass ended for want of room
+	steps  int  // of what isn't done each time
+}
+
+// rarely says whether it is time for what costs a system call and would be done for
+// each job else.
+func (p *poller) rarely() bool {
+	p.steps++
+	return p.steps%16 == 0
 }
 
 // next is the next entry to try: from the listing, which is older than what was
 // offered since; from the offers; or from a fresh listing, if it is time for one.
 // A listing that was worth it is followed by another as soon as it is used up.
 func (p *poller) next() (o Offer, ok bool, err error) {
-	if p.q.stale() || p.q.Left() == 0 && (p.asked() || p.won >= worthwhile || p.t.In.Env.Now() >= p.due) {
+	if p.q.stale() || p.q.Left() == 0 && (p.asked() || p.won >= worthwhile || (!p.offered() || p.rarely()) && p.t.In.Env.Now() >= p.due) {
 		if err := p.list(); err != nil {
 			return o, false, err
 		}
@@ -237,6 +251,13 @@ func (p *poller) next() (o Offer, ok bool, err error) {
 	p.t.offered = p.t.offered[1:]
 	p.t.known -= len(o.Data)
 	return o, true, nil
+}
+
+// offered says whether an offer is left.
+func (p *poller) offered() bool {
+	p.t.mu.Lock()
+	defer p.t.mu.Unlock()
+	return len(p.t.offered) > 0
 }
 
 // asked says, once, whether somebody gave a hint.
@@ -295,6 +316,9 @@ func (p *poller) leave() {
 // rest is how long to wait for a wake. While there is something to try, or to
 // list, and no room for it, that is what is waited for.
 func (p *poller) rest() time.Duration {
+	if p.full {
+		return p.t.MaxPoll
+	}
 	if d := p.due - p.t.In.Env.Now(); d > 0 && p.q.Left() == 0 {
 		return d
 	}

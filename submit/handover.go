@@ -57,7 +57,7 @@ func (e *Engine) handOne(ctx context.Context, c *spool.Claim) error {
 // whose id was never sealed is never released, so any failure or silence only
 // means "perhaps accepted", and the claim goes back.
 func (e *Engine) submitHeld(ctx context.Context, c *spool.Claim, req Request) error {
-	id, err := e.submit(ctx, c.Name, req, "held")
+	id, err := e.submit(ctx, c.Name, req, "held", e.env.Now())
 	if err != nil {
 		return e.failed(ctx, err, claimed{c})
 	}
@@ -76,8 +76,7 @@ func (e *Engine) submitHeld(ctx context.Context, c *spool.Claim, req Request) er
 }
 
 // submit asks the cluster. What can't be an id means that the outcome is unknown.
-func (e *Engine) submit(ctx context.Context, n spool.Name, req Request, how string) (id string, err error) {
-	start := e.env.Now()
+func (e *Engine) submit(ctx context.Context, n spool.Name, req Request, how string, start time.Duration) (id string, err error) {
 	id, err = e.cluster.Submit(ctx, req)
 	if err == nil && !spool.ValidClusterID(id) {
 		err = &Error{Outcome: Unknown, Op: "submit", Detail: fmt.Sprintf("unusable cluster id %q", id)}

@@ -13,7 +13,7 @@ import (
 // submitIntent submits for a sealed file that bears no cluster id yet.
 func (e *Engine) submitIntent(ctx context.Context, s *spool.Sealed, req Request) error {
 	begun := e.env.Now()
-	id, err := e.submit(ctx, s.Name, req, "")
+	id, err := e.submit(ctx, s.Name, req, "", begun)
 	if err != nil {
 		return e.failed(ctx, err, intended{s, e, begun})
 	}
@@ -83,7 +83,7 @@ func (e *Engine) submitAgain(ctx context.Context, t *tracked) {
 	if drill.Broken(e.env, drill.NewKey) {
 		req.Key = fmt.Sprintf("%s-%d", req.Key, t.tries)
 	}
-	id, err := e.submit(ctx, t.s.Name, req, "again")
+	id, err := e.submit(ctx, t.s.Name, req, "again", e.env.Now())
 	switch {
 	case err == nil:
 		e.settle(t, e.accepted(t.s, id))
