@@ -84,16 +84,33 @@ func (in *Instance) throughGate(n Name, draft string, o Offer, same func([]byte)
 		// The draft stays: the own sweep rolls it forward.
 		return Accepted{}, fmt.Errorf("accept %s: pass gate: %w", n.ID, err)
 	}
-	entry := in.Layout.EntryPath(stageOf(n), Name{ID: n.ID})
+	o.Name = Name{ID: n.ID}
+	if born := in.takeAtBirth(stageOf(n), draft, o.Name, o); born != nil {
+		return in.acceptedAtBirth(n, born)
+	}
+	entry := in.Layout.EntryPath(stageOf(n), o.Name)
 	// ENOENT here, after a link of ours: a reclaimer has published it.
 	if verdict, err = in.moveFromToken(draft, entry); verdict != Done {
 		return Accepted{}, fmt.Errorf("accept %s: publish: %w", n.ID, err)
 	}
 	a, err := in.accepted(n, "")
 	// Only now: a job that takes this host down doesn't take its answer with it.
-	o.Name = Name{ID: n.ID}
 	in.offer(stageOf(n), o)
 	return a, err
+}
+
+// acceptedAtBirth answers for a job that is a claim of this instance already.
+func (in *Instance) acceptedAtBirth(n Name, c *Claim) (Accepted, error) {
+	err := in.FS.Sync(path.Dir(GatePath(n.ID)), in.claims())
+	if err == nil {
+		err = in.noteAccepted(n, "")
+	}
+	if err != nil {
+		in.giveUpBirth(c)
+		return Accepted{}, fmt.Errorf("accept %s: %w", n.ID, err)
+	}
+	c.begin()
+	return Accepted{}, nil
 }
 
 // passGate links the draft to the gate: one file of an id gets in.
@@ -145,11 +162,15 @@ func (in *Instance) accepted(n Name, detail string) (Accepted, error) {
 	if err := in.syncAccepted(n); err != nil {
 		return Accepted{}, fmt.Errorf("accept %s: %w", n.ID, err)
 	}
+	return Accepted{}, in.noteAccepted(n, detail)
+}
+
+func (in *Instance) noteAccepted(n Name, detail string) error {
 	if stage := stageOf(n); stage != Translate {
 		detail = strings.TrimPrefix(detail+"; at stage "+string(stage), "; ")
 	}
 	in.note(EvAccepted, Name{Stage: Ingest, ID: n.ID, Seq: n.Seq}, detail)
-	return Accepted{}, in.Journal.Flush()
+	return in.Journal.Flush()
 }
 
 func (in *Instance) syncAccepted(n Name) error {

@@ -32,14 +32,11 @@ type Claim struct {
 // a name with a new token. ErrLost: somebody else was first, the normal case
 // of a race. ErrFenced: this instance's epoch is over.
 func (in *Instance) Claim(stage Stage, entry Name) (*Claim, error) {
-	n := entry
-	n.Stage, n.Seq, n.Ext, n.Cluster = stage, in.nextSeq(), in.Layout.Input(stage).Ext, ""
-	c := &Claim{in: in, Name: n, path: in.claims() + "/" + FormatClaim(n)}
-	c.since = in.own(c.path)
+	c := in.newClaim(stage, entry)
 	verdict, err := in.moveToToken(in.Layout.EntryPath(stage, entry), c.path)
 	switch verdict {
 	case Done:
-		in.note(EvClaimed, n, "")
+		in.note(EvClaimed, c.Name, "")
 		return c, nil
 	case Gone:
 		in.disown(c.path)
@@ -52,6 +49,45 @@ func (in *Instance) Claim(stage Stage, entry Name) (*Claim, error) {
 		in.disown(c.path)
 		return nil, fmt.Errorf("claim %s: %w", entry.ID, errors.Join(err, ErrUnclear, in.fencedIfGone(err)))
 	}
+}
+
+// newClaim is a claim that is about to be made, under a token of its own.
+func (in *Instance) newClaim(stage Stage, entry Name) *Claim {
+	n := entry
+	n.Stage, n.Seq, n.Ext, n.Cluster = stage, in.nextSeq(), in.Layout.Input(stage).Ext, ""
+	c := &Claim{in: in, Name: n, path: in.claims() + "/" + FormatClaim(n)}
+	c.since = in.own(c.path)
+	return c
+}
+
+// takeAtBirth renames a file that is about to enter a stage into this instance's
+// claims instead: what publish and claim would do one after the other, without the
+// moment in between (docs/adr/0016-claims-at-birth.md). Nil: it didn't come about,
+// or isn't known to have, and the file is published, by a rename of the same name:
+// of the two one happens. begin, or giveUp, follows.
+func (in *Instance) takeAtBirth(stage Stage, from string, entry Name, o Offer) *Claim {
+	if in.Births == nil || !in.Births.Reserve(stage) {
+		return nil
+	}
+	c := in.newClaim(stage, entry)
+	c.file, c.data = o.File, o.Data
+	if verdict, _ := in.moveToToken(from, c.path); verdict == Done {
+		return c
+	}
+	in.giveUpBirth(c)
+	return nil
+}
+
+// giveUpBirth leaves a claim, or what may become one, to the own sweep.
+func (in *Instance) giveUpBirth(c *Claim) {
+	in.disown(c.path)
+	in.Births.Begin(c.Name.Stage, nil)
+}
+
+// begin has a claim worked on that was taken at its birth.
+func (c *Claim) begin() {
+	c.in.note(EvClaimed, c.Name, "")
+	c.in.Births.Begin(c.Name.Stage, c)
 }
 
 // Token is the claim's token.

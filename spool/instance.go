@@ -34,6 +34,9 @@ type Instance struct {
 	// and that may be taken at once; may be nil. It is a hint: somebody else may have
 	// taken the entry by then.
 	Offered func(Stage, Offer)
+	// Births may take an entry that this instance is about to put into a stage's
+	// directory; nil = none is taken.
+	Births Births
 	// Alive is told of each file that a reclaim has moved on: one of a host with
 	// very many may take minutes. May be nil.
 	Alive func()
@@ -45,6 +48,15 @@ type Instance struct {
 	seq    uint64
 	flight map[string]time.Duration // names that a task of ours owns, or is about to make, and since when
 	fenced error
+}
+
+// Births are the takers of an instance, as far as they take entries at their birth.
+type Births interface {
+	// Reserve says whether one more claim of a stage may be worked on now, and
+	// keeps the room for it until Begin.
+	Reserve(Stage) bool
+	// Begin has a claim worked on for which room was kept; nil = it won't come.
+	Begin(Stage, *Claim)
 }
 
 // NewInstance is the instance of host and epoch. tee, which may be nil, sees

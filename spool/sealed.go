@@ -84,11 +84,16 @@ func (s *Sealed) Publish() error {
 	if drill.Broken(s.in.Env, drill.RetireFirst) {
 		_ = s.in.removeName(s.path)
 	}
-	verdict, err := s.publishDraft(draft, s.in.Layout.EntryPath(next, entry))
-	if verdict != Done {
-		return fmt.Errorf("publish %s: %w", s.Name.ID, err)
+	o := Offer{entry, s.output, s.outputData}
+	if born := s.in.takeAtBirth(next, draft, entry, o); born != nil {
+		defer born.begin()
+	} else {
+		verdict, err := s.publishDraft(draft, s.in.Layout.EntryPath(next, entry))
+		if verdict != Done {
+			return fmt.Errorf("publish %s: %w", s.Name.ID, err)
+		}
+		s.in.offer(next, o)
 	}
-	s.in.offer(next, Offer{entry, s.output, s.outputData})
 	if err := s.in.removeName(s.path); err != nil {
 		return fmt.Errorf("retire %s: %w", s.Name.ID, err)
 	}

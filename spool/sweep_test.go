@@ -51,6 +51,17 @@ var acts = []act{
 		}
 		return advance(c)
 	}},
+	{"accept at birth", nil, atBirth(func(w *world, a *spool.Instance) error {
+		_, err := w.accept(a, jobA)
+		return err
+	})},
+	{"translate at birth", translateSetUp, atBirth(func(_ *world, a *spool.Instance) error {
+		c, err := claimIn(a, spool.Translate, jobA)
+		if err != nil {
+			return err
+		}
+		return advance(c)
+	})},
 	{"return", translateSetUp, ending(spool.Translate, func(c *spool.Claim) error { return c.Return(spool.Why{Reason: "test", Fault: true}) })},
 	{"fail", submitSetUp, ending(spool.Submit, func(c *spool.Claim) error { return c.Fail(spool.EvRejected, "test") })},
 	{"park", submitSetUp, ending(spool.Submit, func(c *spool.Claim) error { return c.Park("test") })},
@@ -107,6 +118,42 @@ func ending(stage spool.Stage, end func(*spool.Claim) error) func(*world, *spool
 			return err
 		}
 		return end(c)
+	}
+}
+
+// atBirth does what makes an entry while a taker has room, and then the work on
+// what was taken.
+func atBirth(do func(*world, *spool.Instance) error) func(*world, *spool.Instance) error {
+	return func(w *world, a *spool.Instance) error {
+		b := &births{}
+		a.Births = b
+		err := do(w, a)
+		a.Births = nil
+		if b.reserved != b.begun {
+			return fmt.Errorf("%w: room was kept %d times, and used or given up %d times", errWrong, b.reserved, b.begun)
+		}
+		for _, c := range b.claims {
+			if c.Name.Stage == spool.Translate {
+				err = errors.Join(err, advance(c))
+			} else {
+				err = errors.Join(err, submitted(c))
+			}
+		}
+		return err
+	}
+}
+
+// births has always room.
+type births struct {
+	reserved, begun int
+	claims          []*spool.Claim
+}
+
+func (b *births) Reserve(spool.Stage) bool { b.reserved++; return true }
+
+func (b *births) Begin(_ spool.Stage, c *spool.Claim) {
+	if b.begun++; c != nil {
+		b.claims = append(b.claims, c)
 	}
 }
 

@@ -37,14 +37,19 @@ type Taker struct {
 
 	wake env.Signal
 
-	mu      sync.Mutex // never held across a call to Env
-	look    bool       // there may be something that only a listing shows
-	offered []Offer    // put there by this instance, not tried yet; oldest first
-	known   int        // bytes of their files
-	peers   Peers      // by the last listing
-	busy    int
-	lost    int
-	won     int
+	mu       sync.Mutex // never held across a call to Env
+	run      *taking    // while Run takes
+	idle     bool       // the last pass found nothing more to take, and had room
+	turned   bool       // a pass was turned away meanwhile
+	deciding bool       // Reserve asks for room: no pass begins
+	births   int        // claims that room is kept for
+	look     bool       // there may be something that only a listing shows
+	offered  []Offer    // put there by this instance, not tried yet; oldest first
+	known    int        // bytes of their files
+	peers    Peers      // by the last listing
+	busy     int
+	lost     int
+	won      int
 }
 
 // maxOffered bounds what is kept of offers. What is over it is listed: a host that
@@ -121,6 +126,86 @@ func (t *Taker) Offer(o Offer) {
 	t.wake.Notify()
 }
 
+// taking is what tasks run in.
+type taking struct {
+	ctx, work context.Context
+	g         *env.Group
+}
+
+// Reserve says whether an entry that this instance is about to put into the stage
+// may be claimed instead, and keeps the room for it. It may if this taker would
+// take it at once: it has room, and knows of nothing that came before.
+func (t *Taker) Reserve() bool {
+	t.mu.Lock()
+	ok := t.run != nil && t.run.ctx.Err() == nil && t.idle && !t.deciding && !t.look && len(t.offered) == 0 && t.Want == nil
+	t.deciding = t.deciding || ok
+	t.mu.Unlock()
+	if !ok {
+		return false
+	}
+	ok = t.Room() > 0
+	t.mu.Lock()
+	turned := t.turned
+	t.deciding, t.turned = false, false
+	if ok {
+		t.busy++
+		t.births++
+	}
+	t.mu.Unlock()
+	if turned {
+		t.Wake()
+	}
+	return ok
+}
+
+// Begin works on a claim that room was kept for; nil = it won't come.
+func (t *Taker) Begin(c *Claim) {
+	t.mu.Lock()
+	run := t.run
+	t.births--
+	if c == nil {
+		t.busy--
+	} else {
+		t.won++
+	}
+	t.mu.Unlock()
+	if c != nil {
+		t.start(run.g, run.work, c)
+	}
+	t.Wake()
+}
+
+// start starts the work on a claim that is counted as busy.
+func (t *Taker) start(g *env.Group, work context.Context, c *Claim) {
+	g.Go(string(t.Stage)+" "+c.Name.ID, func() {
+		t.Work(work, c)
+		t.count(-1, 0, 0)
+		t.Wake()
+	})
+}
+
+// begins says that a pass may begin: nobody else decides about the room.
+func (t *Taker) begins() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.idle, t.turned = false, t.deciding
+	return !t.deciding
+}
+
+// ends tells that Run takes no more. Room that is kept is waited for.
+func (t *Taker) ends() {
+	t.mu.Lock()
+	t.idle = false
+	left := t.births
+	t.mu.Unlock()
+	for left > 0 {
+		t.wake.Wait(noContext, t.MaxPoll)
+		t.mu.Lock()
+		left = t.births
+		t.mu.Unlock()
+	}
+}
+
 // Busy is the number of claims that are being worked on.
 func (t *Taker) Busy() int {
 	t.mu.Lock()
@@ -142,8 +227,14 @@ func (t *Taker) Run(ctx, work context.Context) {
 	g := env.NewGroup(t.In.Env)
 	p := &poller{t: t, q: NewQueue(t.In.Spool, t.Stage, t.In.Host), pause: t.Poll}
 	p.q.Peers = t.Peers
+	t.mu.Lock()
+	t.run = &taking{ctx, work, g}
+	t.mu.Unlock()
 	for ctx.Err() == nil {
-		claimed, err := t.pass(ctx, work, g, p)
+		claimed, err := 0, error(nil)
+		if t.begins() {
+			claimed, err = t.pass(ctx, work, g, p)
+		}
 		if t.Passed != nil && (claimed == 0 || p.rarely()) {
 			t.Passed()
 		}
@@ -155,6 +246,7 @@ func (t *Taker) Run(ctx, work context.Context) {
 		}
 		t.wake.Wait(ctx, p.rest())
 	}
+	t.ends()
 	g.Wait(noContext)
 }
 
@@ -167,6 +259,9 @@ func (t *Taker) pass(ctx, work context.Context, g *env.Group, p *poller) (claime
 		}
 		o, ok, err := p.next()
 		if err != nil || !ok {
+			t.mu.Lock()
+			t.idle = err == nil
+			t.mu.Unlock()
 			return claimed, err
 		}
 		if t.Want != nil && !t.Want(o.Name) {
@@ -192,11 +287,7 @@ func (t *Taker) pass(ctx, work context.Context, g *env.Group, p *poller) (claime
 		}
 		t.count(1, 1, 0)
 		c.file, c.data = o.File, o.Data
-		g.Go(string(t.Stage)+" "+o.Name.ID, func() {
-			t.Work(work, c)
-			t.count(-1, 0, 0)
-			t.Wake()
-		})
+		t.start(g, work, c)
 	}
 	return claimed, nil
 }

@@ -98,7 +98,7 @@ func (n *Node) newSession(l *lease.Lease, fenced func(error)) (*session, error) 
 	if _, foreign := in.Layout.Foreign[spool.Submit]; foreign && n.serves(spool.Submit) {
 		s.handover = s.taker(spool.Translate, spool.Submit, nil)
 	}
-	in.Offered = s.offer
+	in.Offered, in.Births = s.offer, s
 	return s, nil
 }
 
@@ -116,17 +116,32 @@ func (s *session) taker(before, stage spool.Stage, work func(context.Context, *s
 	return t.Init()
 }
 
+// takerOf takes the stage's entries; nil = this host does not.
+func (s *session) takerOf(stage spool.Stage) *spool.Taker {
+	switch {
+	case stage == spool.Translate:
+		return s.translate
+	case s.engine != nil:
+		return s.engine.Taker()
+	}
+	return s.handover
+}
+
 // offer hands an entry that this instance made to its own next stage.
 func (s *session) offer(stage spool.Stage, o spool.Offer) {
-	switch {
-	case stage == spool.Translate && s.translate != nil:
-		s.translate.Offer(o)
-	case stage == spool.Submit && s.engine != nil:
-		s.engine.Taker().Offer(o)
-	case stage == spool.Submit && s.handover != nil:
-		s.handover.Offer(o)
+	if t := s.takerOf(stage); t != nil {
+		t.Offer(o)
 	}
 }
+
+// Reserve implements spool.Births.
+func (s *session) Reserve(stage spool.Stage) bool {
+	t := s.takerOf(stage)
+	return t != nil && t.Reserve()
+}
+
+// Begin implements spool.Births.
+func (s *session) Begin(stage spool.Stage, c *spool.Claim) { s.takerOf(stage).Begin(c) }
 
 // hintSubmit tells that entries came for submit that nobody offered.
 func (s *session) hintSubmit() {
