@@ -187,6 +187,7 @@ func (o *oracle) arrived(j *job, p place, c change) {
 		o.drafts[p.token()] = true
 	case atClaim:
 		o.claimed(j, p)
+		o.born(j, p, c)
 	case atSealed:
 		o.sealed(j, p)
 	case atXML:
@@ -232,6 +233,16 @@ func (o *oracle) claimed(j *job, p place) {
 		o.violate(Safety, "token", j.id, "the token of %s was another claim's: %s", p.path, before)
 	}
 	o.tokens[p.token()] = p.path
+}
+
+// born: a claim that was no entry before.
+func (o *oracle) born(j *job, p place, c change) {
+	switch from, _ := parsePlace(c.from); from.where {
+	case atAccept:
+		o.content(j, p, j.xml)
+	case atDraft:
+		o.published(j, p, c)
+	}
 }
 
 // waits: a name under which a job waits is never used twice, so that a late
