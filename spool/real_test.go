@@ -61,12 +61,24 @@ func TestRealInstances(t *testing.T) {
 			}
 		}
 		tr := spool.Translator{Convert: func(data []byte) ([]byte, error) { return translate(data), nil }}
+		own := takersOf{}
 		for _, tk := range []*spool.Taker{
 			{In: in, Stage: spool.Translate, Work: tr.Work}, {In: in, Stage: spool.Submit, Work: submit},
 		} {
+			work := tk.Work
+			tk.Work = func(ctx context.Context, c *spool.Claim) {
+				if busy := tk.Busy(); busy > 4 {
+					t.Errorf("%d claims at a time, with room for 4", busy)
+				}
+				work(ctx, c)
+			}
 			tk.Poll, tk.MaxPoll = time.Millisecond, 5*time.Millisecond
 			tk.Room = func() int { return 4 - tk.Busy() }
-			takers = append(takers, tk.Init())
+			own[tk.Stage] = tk.Init()
+			takers = append(takers, tk)
+		}
+		in.Births = own
+		for _, tk := range own {
 			wg.Go(func() { tk.Run(ctx, ctx) })
 		}
 		clients.Go(func() {
@@ -110,6 +122,12 @@ func TestRealInstances(t *testing.T) {
 		t.Errorf("%d claims wasted for %d won", lost, won)
 	}
 }
+
+// takersOf are an instance's takers, which take at birth, too.
+type takersOf map[spool.Stage]*spool.Taker
+
+func (t takersOf) Reserve(s spool.Stage) bool          { return t[s].Reserve() }
+func (t takersOf) Begin(s spool.Stage, c *spool.Claim) { t[s].Begin(c) }
 
 func realID(i int) string { return fmt.Sprintf("01890a5d-%04x-7000-8000-%012x", i%16, i) }
 
