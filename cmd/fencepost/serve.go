@@ -52,6 +52,7 @@ func newServeCmd(g *globals) *cobra.Command {
 			}
 			ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGTERM, syscall.SIGINT)
 			defer stop()
+			tuneGC()
 			return serve(ctx, g, cmd, c)
 		},
 	}
@@ -88,7 +89,6 @@ type daemon struct {
 }
 
 func serve(ctx context.Context, g *globals, cmd *cobra.Command, c *config.Loaded) error {
-	tuneGC()
 	dir, err := g.spoolDir(cmd)
 	if err != nil {
 		return err

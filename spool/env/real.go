@@ -13,12 +13,19 @@ import (
 // Real is the Env of a process on a real host.
 type Real struct {
 	fs vfs.FS
+
+	// A goroutine that ends gives up its stack, and the next one grows its own
+	// again, for each job. So some rest, and take up the next task.
+	tasks   chan func()
+	resting chan struct{} // one for each that may be at rest
 }
 
 var _ Env = (*Real)(nil)
 
 // NewReal returns the Env of this process, with fs as its view of the share.
-func NewReal(fs vfs.FS) *Real { return &Real{fs: fs} }
+func NewReal(fs vfs.FS) *Real {
+	return &Real{fs: fs, tasks: make(chan func()), resting: make(chan struct{}, maxResting)}
+}
 
 // FS implements Env.
 func (r *Real) FS() vfs.FS { return r.fs }
@@ -59,35 +66,30 @@ func (r *Real) Sleep(ctx context.Context, d time.Duration) error {
 // Go implements Env: a goroutine. The name is for the simulator's picture.
 func (r *Real) Go(_ string, task func()) {
 	select {
-	case resting <- task:
+	case r.tasks <- task:
 	default:
-		go work(task)
+		go r.work(task)
 	}
 }
 
-// A goroutine that ends gives up its stack, and the next one grows its own again,
-// for each job. So some rest, and take up the next task.
-var (
-	resting  = make(chan func())
-	mayRest  = make(chan struct{}, maxResting)
-	restTime = 10 * time.Second
+const (
+	maxResting = 64
+	restTime   = 10 * time.Second
 )
 
-const maxResting = 64
-
-func work(task func()) {
+func (r *Real) work(task func()) {
 	task()
 	select {
-	case mayRest <- struct{}{}:
+	case r.resting <- struct{}{}:
 	default:
 		return
 	}
-	defer func() { <-mayRest }()
+	defer func() { <-r.resting }()
 	t := time.NewTimer(restTime)
 	defer t.Stop()
 	for {
 		select {
-		case task := <-resting:
+		case task := <-r.tasks:
 			task()
 			t.Reset(restTime)
 		case <-t.C:
