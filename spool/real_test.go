@@ -60,21 +60,8 @@ func TestRealInstances(t *testing.T) {
 				t.Error(err)
 			}
 		}
-		tr := spool.Translator{Convert: func(data []byte) ([]byte, error) { return translate(data), nil }}
-		own := takersOf{}
-		for _, tk := range []*spool.Taker{
-			{In: in, Stage: spool.Translate, Work: tr.Work}, {In: in, Stage: spool.Submit, Work: submit},
-		} {
-			work := tk.Work
-			tk.Work = func(ctx context.Context, c *spool.Claim) {
-				if busy := tk.Busy(); busy > 4 {
-					t.Errorf("%d claims at a time, with room for 4", busy)
-				}
-				work(ctx, c)
-			}
-			tk.Poll, tk.MaxPoll = time.Millisecond, 5*time.Millisecond
-			tk.Room = func() int { return 4 - tk.Busy() }
-			own[tk.Stage] = tk.Init()
+		own := startsTakers(t, in, submit)
+		for _, tk := range own {
 			takers = append(takers, tk)
 		}
 		in.Births = own
@@ -121,6 +108,27 @@ func TestRealInstances(t *testing.T) {
 	if lost > won {
 		t.Errorf("%d claims wasted for %d won", lost, won)
 	}
+}
+
+// startsTakers is a taker for each stage, with room for four claims.
+func startsTakers(t *testing.T, in *spool.Instance, submit func(context.Context, *spool.Claim)) takersOf {
+	tr := spool.Translator{Convert: func(data []byte) ([]byte, error) { return translate(data), nil }}
+	own := takersOf{}
+	for _, tk := range []*spool.Taker{
+		{In: in, Stage: spool.Translate, Work: tr.Work}, {In: in, Stage: spool.Submit, Work: submit},
+	} {
+		work := tk.Work
+		tk.Work = func(ctx context.Context, c *spool.Claim) {
+			if busy := tk.Busy(); busy > 4 {
+				t.Errorf("%d claims at a time, with room for 4", busy)
+			}
+			work(ctx, c)
+		}
+		tk.Poll, tk.MaxPoll = time.Millisecond, 5*time.Millisecond
+		tk.Room = func() int { return 4 - tk.Busy() }
+		own[tk.Stage] = tk.Init()
+	}
+	return own
 }
 
 // takersOf are an instance's takers, which take at birth, too.
