@@ -61,11 +61,9 @@ func TestRealInstances(t *testing.T) {
 			}
 		}
 		own := startsTakers(t, in, submit)
-		for _, tk := range own {
-			takers = append(takers, tk)
-		}
 		in.Births = own
 		for _, tk := range own {
+			takers = append(takers, tk)
 			wg.Go(func() { tk.Run(ctx, ctx) })
 		}
 		clients.Go(func() {
