@@ -45,8 +45,9 @@ type run struct {
 	events   []history.Event
 	cluster  struct{ lied, crashed bool }
 	// recovered: a person has brought back what vanished, after all faults.
-	recovered bool
-	listed    map[string]int // how often the controller had crashed when a host listed it last
+	recovered  bool
+	recoveries int            // of a person, after all faults
+	listed     map[string]int // how often the controller had crashed when a host listed it last
 }
 
 // Run makes one run.
