@@ -227,6 +227,7 @@ func (p *poller) next() (o Offer, ok bool, err error) {
 		return o, false, nil
 	}
 	o, p.t.offered = p.t.offered[0], p.t.offered[1:]
+	p.q.others = false
 	return o, true, nil
 }
 

@@ -1,11 +1,17 @@
 package nfssim
 
-import "fencepost/spool/env/simenv"
+import (
+	"time"
+
+	"fencepost/spool/env/simenv"
+)
 
 // turn is a lock that tasks of one machine hand on in the order in which they
 // asked for it.
 type turn struct {
 	held    bool
+	since   time.Duration // it is
+	busy    time.Duration // for how long it was, before
 	waiting []waiter
 }
 
@@ -16,13 +22,13 @@ type waiter struct {
 
 func (t *turn) take(task *simenv.Task) {
 	if !t.held {
-		t.held = true
+		t.held, t.since = true, task.Proc().World().Now()
 		return
 	}
 	task.Park(func(wait uint32) { t.waiting = append(t.waiting, waiter{task, wait}) })
 }
 
-func (t *turn) give() {
+func (t *turn) give(now time.Duration) {
 	for len(t.waiting) > 0 {
 		w := t.waiting[0]
 		t.waiting = t.waiting[1:]
@@ -31,6 +37,7 @@ func (t *turn) give() {
 		}
 	}
 	t.held = false
+	t.busy += now - t.since
 }
 
 // change takes the kernel's locks for a change of names in a directory, or two.
@@ -44,15 +51,16 @@ func (c *Client) change(dir, other *inode) (done func()) {
 	task := c.s.w.Current()
 	if other == nil || other == dir {
 		dir.turn.take(task)
-		return dir.turn.give
+		return func() { dir.turn.give(c.s.w.Now()) }
 	}
 	c.renames.take(task)
 	dir.turn.take(task)
 	other.turn.take(task)
 	return func() {
-		other.turn.give()
-		dir.turn.give()
-		c.renames.give()
+		now := c.s.w.Now()
+		other.turn.give(now)
+		dir.turn.give(now)
+		c.renames.give(now)
 	}
 }
 
@@ -66,4 +74,13 @@ func (c *Client) tell(k *Call, op opcode, n *node) {
 	r.request.node = n
 	_ = r.do()
 	c.put(r)
+}
+
+// Renaming is for how long, so far, a thorough client was renaming from one
+// directory to another, or asking for such.
+func (c *Client) Renaming() time.Duration {
+	if c.renames.held {
+		return c.renames.busy + c.s.w.Now() - c.renames.since
+	}
+	return c.renames.busy
 }

@@ -56,6 +56,10 @@ type Use struct {
 	Renames     float64 `json:"renames"` // the one rename between directories; 0 if there may be several
 	Directory   float64 `json:"directory"`
 	DirectoryOf string  `json:"directory_name"` // the one that was in use most
+
+	// HostRenames is for which part of the time the busiest host was renaming from
+	// one directory to another, of which its kernel does one at a time.
+	HostRenames float64 `json:"host_renames"`
 }
 
 // Run computes all points.
@@ -151,7 +155,7 @@ func (r *world) rest(p *Point) error {
 
 func (r *world) measure(p *Point) error {
 	r.server.asked, r.seen = counts{}, &sums{}
-	lost, marks := r.lost(), r.server.marks()
+	lost, marks, renaming := r.lost(), r.server.marks(), r.renaming()
 	if err := r.run(r.cfg.Window); err != nil {
 		return err
 	}
@@ -171,6 +175,9 @@ func (r *world) measure(p *Point) error {
 	p.Listings, p.LostClaims = float64(c.lists)/jobs, float64(r.lost()-lost)/jobs
 	p.Beside = float64(c.beside) / secs / float64(len(r.hosts))
 	p.Use = r.server.use(marks, r.cfg.Window)
+	for i, d := range r.renaming() {
+		p.Use.HostRenames = max(p.Use.HostRenames, float64(d-renaming[i])/float64(r.cfg.Window))
+	}
 	return nil
 }
 
@@ -183,6 +190,14 @@ func (r *world) lost() (n int) {
 		}
 	}
 	return n
+}
+
+// renaming is for how long each host was, so far.
+func (r *world) renaming() (all []time.Duration) {
+	for _, h := range r.hosts {
+		all = append(all, h.client.Renaming())
+	}
+	return all
 }
 
 // marks are how long everything was in use so far.

@@ -42,9 +42,10 @@ type job struct {
 }
 
 type host struct {
-	name string
-	proc *simenv.Proc
-	node *node.Node
+	name   string
+	client *nfssim.Client
+	proc   *simenv.Proc
+	node   *node.Node
 }
 
 func newWorld(cfg Config, shape string, hosts int) *world {
@@ -100,7 +101,7 @@ func (r *world) newHost(srv *nfssim.Server, name string, stages []spool.Stage) *
 	client := srv.Mount(m, nfssim.MountOptions{LookupCache: nfssim.LookupPos, Thorough: true})
 	p := m.Start(name)
 	p.SetFS(client.FS(p))
-	h := &host{name: name, proc: p}
+	h := &host{name: name, client: client, proc: p}
 	opt := submit.DefaultOptions()
 	opt.Workers = r.cfg.Workers
 	id := lease.Identity{Host: name, MachineID: "machine-" + name, BootID: "boot", PID: 1, Nonce: "nonce-" + name, Version: r.cfg.Version, ConfigDigest: "bench"}
