@@ -159,11 +159,19 @@ func printSimulated(o *show.Out, r *virtual.Report) {
 		return []string{ms(q.Submitted.P50), ms(q.Submitted.P99)}
 	}
 	for _, p := range r.Points {
-		t.Row(slices.Concat([]string{p.Shape, strconv.Itoa(p.Hosts), fmt.Sprintf("%.0f", p.JobsPerSecond), fmt.Sprintf("%.1f", p.Calls),
+		t.Row(slices.Concat([]string{p.Shape, strconv.Itoa(p.Hosts), rate(p.JobsPerSecond), fmt.Sprintf("%.1f", p.Calls),
 			fmt.Sprintf("%.3f", p.LostClaims), fmt.Sprintf("%.2f", p.Listings)}, load(p.Loaded), load(p.Idle),
 			[]string{percent(p.Use.Changes), busiest(p.Use), fmt.Sprintf("%.0f", p.IdleCalls)})...)
 	}
 	t.End()
+}
+
+// rate is a number a second: with a decimal where that says something.
+func rate(v float64) string {
+	if v < 10 {
+		return fmt.Sprintf("%.1f", v)
+	}
+	return fmt.Sprintf("%.0f", v)
 }
 
 func percent(part float64) string { return fmt.Sprintf("%.0f %%", 100*part) }
