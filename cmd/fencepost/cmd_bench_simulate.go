@@ -35,7 +35,7 @@ func (f *simulateFlags) add(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.BoolVar(&f.on, "simulate", false, "compute, in virtual time, what hosts reach on a model of a file server")
 	flags.StringVar(&f.server, "server", virtual.ServerLinux, "with --simulate: a `KIND` of server, "+strings.Join(virtual.Servers(), " or "))
-	flags.StringSliceVar(&f.loads, "load", virtual.Shapes(), "with --simulate: jobs come in at every host (self), at `ONE` of them, or one case after the other")
+	flags.StringSliceVar(&f.loads, "load", []string{virtual.ShapeSelf, virtual.ShapeOne}, "with --simulate: `WHERE` jobs come in: at every host (self), at one of them (one), at one that does nothing else (apart)")
 	flags.Uint64Var(&f.seed, "seed", 1, "with --simulate: of ids and beginnings")
 	flags.DurationVar(&f.window, "window", 5*time.Second, "with --simulate: virtual `TIME` in which jobs are counted")
 	flags.DurationVar(&f.rtt, "rtt", 0, "with --simulate: `TIME` from a call to its answer, without the server's (default by --server)")
@@ -176,14 +176,15 @@ func rate(v float64) string {
 
 func percent(part float64) string { return fmt.Sprintf("%.0f %%", 100*part) }
 
-// busiest is what all wait for, or would at some more load.
+// busiest is what all wait for, or would at some more load. A host's renames wait
+// for what the server is busy with: of two that are as busy, it is the server's.
 func busiest(u virtual.Use) string {
 	what, part := "changes", u.Changes
 	for _, c := range []struct {
 		what string
 		part float64
-	}{{"server's renames", u.Renames}, {"a host's renames", u.HostRenames}, {u.DirectoryOf, u.Directory}} {
-		if c.part > part {
+	}{{"server's renames", u.Renames}, {u.DirectoryOf, u.Directory}, {"a host's renames", u.HostRenames}} {
+		if c.part > part+0.01 {
 			what, part = c.what, c.part
 		}
 	}

@@ -11,10 +11,13 @@ const (
 	ShapeSelf = "self"
 	// ShapeOne: jobs come in at one host, and all hosts translate and submit.
 	ShapeOne = "one"
+	// ShapeApart: jobs come in at one host, which does nothing else if there is
+	// another one.
+	ShapeApart = "apart"
 )
 
 // Shapes lists them.
-func Shapes() []string { return []string{ShapeSelf, ShapeOne} }
+func Shapes() []string { return []string{ShapeSelf, ShapeOne, ShapeApart} }
 
 // Kinds of servers.
 const (

@@ -11,18 +11,16 @@ import (
 
 // Sizes of the picture, in its own units.
 const (
-	plotWidth, plotHeight = 900, 420
+	plotWidth, plotHeight = 900, 436
 	plotTop, plotBottom   = 60, 340
 	ratesLeft, ratesRight = 70, 420
 	lostLeft, lostRight   = 530, 870
 )
 
 // colours of the loads, in their order.
-func colours() []string { return []string{"#1f6fb2", "#d1731b"} }
+func colours() []string { return []string{"#1f6fb2", "#d1731b", "#2a9d3a"} }
 
-type canvas struct {
-	strings.Builder
-}
+type canvas struct{ strings.Builder }
 
 func (c *canvas) text(x, y float64, anchor, s string) {
 	fmt.Fprintf(c, `<text x="%.1f" y="%.1f" text-anchor="%s">%s</text>`+"\n", x, y, anchor, html.EscapeString(s))
@@ -40,8 +38,9 @@ func (r *Report) Plot(w io.Writer) error {
 	r.chart(c, lostLeft, lostRight, "calls to the server for a job, by hosts", func(p Point) float64 { return p.Calls })
 	for i, shape := range r.shapes() {
 		y := float64(plotBottom + 44 + 16*i)
-		fmt.Fprintf(c, `<line x1="%d" y1="%.1f" x2="%d" y2="%.1f" stroke="%s" stroke-width="2"/>`+"\n", ratesLeft, y-4, ratesLeft+24, y-4, colours()[i%2])
-		c.text(ratesLeft+30, y, "start", map[string]string{ShapeSelf: "jobs come in at every host", ShapeOne: "jobs come in at one host, all translate and submit"}[shape])
+		fmt.Fprintf(c, `<line x1="%d" y1="%.1f" x2="%d" y2="%.1f" stroke="%s" stroke-width="2"/>`+"\n", ratesLeft, y-4, ratesLeft+24, y-4, colours()[i%3])
+		c.text(ratesLeft+30, y, "start", map[string]string{ShapeSelf: "jobs come in at every host", ShapeOne: "jobs come in at one host, all translate and submit",
+			ShapeApart: "jobs come in at one host, all others translate and submit"}[shape])
 	}
 	c.WriteString("</svg>\n")
 	_, err := io.WriteString(w, c.String())
@@ -82,10 +81,10 @@ func (r *Report) chart(c *canvas, left, right float64, title string, value func(
 		for _, p := range r.Points {
 			if p.Shape == shape {
 				points = append(points, fmt.Sprintf("%.1f,%.1f", x(p.Hosts), y(value(p))))
-				fmt.Fprintf(c, `<circle cx="%.1f" cy="%.1f" r="3" fill="%s"/>`+"\n", x(p.Hosts), y(value(p)), colours()[i%2])
+				fmt.Fprintf(c, `<circle cx="%.1f" cy="%.1f" r="3" fill="%s"/>`+"\n", x(p.Hosts), y(value(p)), colours()[i%3])
 			}
 		}
-		fmt.Fprintf(c, `<polyline points="%s" fill="none" stroke="%s" stroke-width="2"/>`+"\n", strings.Join(points, " "), colours()[i%2])
+		fmt.Fprintf(c, `<polyline points="%s" fill="none" stroke="%s" stroke-width="2"/>`+"\n", strings.Join(points, " "), colours()[i%3])
 	}
 }
 

@@ -147,7 +147,9 @@ func TestServerFull(t *testing.T) {
 // room or is full, and whoever feeds them.
 func TestNoHerd(t *testing.T) {
 	for _, server := range virtual.Servers() {
-		for _, p := range run(t, server, func(c *virtual.Config) { c.Shapes, c.Window = virtual.Shapes(), 4*time.Second }, 8) {
+		for _, p := range run(t, server, func(c *virtual.Config) {
+			c.Shapes, c.Window = []string{virtual.ShapeSelf, virtual.ShapeOne}, 4*time.Second
+		}, 8) {
 			if p.LostClaims > 0.1 {
 				t.Errorf("%s, %s: %.3f lost claims a job, want at most 0.1", server, p.Shape, p.LostClaims)
 			}
@@ -155,6 +157,14 @@ func TestNoHerd(t *testing.T) {
 				t.Errorf("%s, %s: %.2f listings and %.2f calls a job", server, p.Shape, p.Listings, p.Calls)
 			}
 		}
+	}
+}
+
+// TestApart: a host that takes in for all does more if it does that alone.
+func TestApart(t *testing.T) {
+	p := run(t, virtual.ServerFiler, func(c *virtual.Config) { c.Shapes = []string{virtual.ShapeOne, virtual.ShapeApart} }, 4)
+	if p[0].JobsPerSecond > 0.85*p[1].JobsPerSecond {
+		t.Errorf("%.0f jobs a second come through a host that does everything, %.0f through one that takes in alone", p[0].JobsPerSecond, p[1].JobsPerSecond)
 	}
 }
 
@@ -173,7 +183,7 @@ func TestPlot(t *testing.T) {
 		nil,
 		{{Shape: virtual.ShapeSelf, Hosts: 1, JobsPerSecond: 0.5, Calls: 21}},
 		{{Shape: virtual.ShapeSelf, Hosts: 1, JobsPerSecond: 100, Calls: 21}, {Shape: virtual.ShapeSelf, Hosts: 64, JobsPerSecond: 4321, Calls: 30},
-			{Shape: virtual.ShapeOne, Hosts: 3, JobsPerSecond: 99, Calls: 22}},
+			{Shape: virtual.ShapeApart, Hosts: 2, JobsPerSecond: 7, Calls: 1}, {Shape: virtual.ShapeOne, Hosts: 3, JobsPerSecond: 99, Calls: 22}},
 	} {
 		var b bytes.Buffer
 		if err := (&virtual.Report{Server: "<&>", Points: points}).Plot(&b); err != nil {

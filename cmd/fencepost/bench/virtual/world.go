@@ -57,13 +57,28 @@ func newWorld(cfg Config, shape string, hosts int) *world {
 	r.setUp(srv, hosts)
 	srv.Admit = r.server.admit
 	for i := range hosts {
-		stages := []spool.Stage{spool.Translate, spool.Submit}
-		if shape == ShapeSelf || i == 0 {
-			stages = append([]spool.Stage{spool.Ingest}, stages...)
-		}
-		r.hosts = append(r.hosts, r.newHost(srv, hostName(i), stages))
+		r.hosts = append(r.hosts, r.newHost(srv, hostName(i), stagesOf(shape, i, hosts)))
 	}
 	return r
+}
+
+// stagesOf are those of the i-th host.
+func stagesOf(shape string, i, hosts int) []spool.Stage {
+	switch {
+	case shape == ShapeApart && i == 0 && hosts > 1:
+		return []spool.Stage{spool.Ingest}
+	case shape == ShapeSelf || i == 0:
+		return []spool.Stage{spool.Ingest, spool.Translate, spool.Submit}
+	}
+	return []spool.Stage{spool.Translate, spool.Submit}
+}
+
+// entrance is the host that takes the i-th job in.
+func (r *world) entrance(shape string, i int) *host {
+	if shape == ShapeSelf {
+		return r.hosts[i%len(r.hosts)]
+	}
+	return r.hosts[0]
 }
 
 // pageSize is how many names are in a page of a listing that has a quarter of a
@@ -194,10 +209,7 @@ func (r *world) newID() string {
 // load keeps so many jobs of each host under way, for ever.
 func (r *world) load(shape string) {
 	for i := range r.cfg.Jobs * len(r.hosts) {
-		h := r.hosts[i%len(r.hosts)]
-		if shape == ShapeOne {
-			h = r.hosts[0]
-		}
+		h := r.entrance(shape, i)
 		// Not all at once: what is sent together goes on together for a while.
 		r.w.After(warming/2*time.Duration(i)/time.Duration(r.cfg.Jobs*len(r.hosts)), func() {
 			h.proc.Go("client", func() {
@@ -212,10 +224,7 @@ func (r *world) load(shape string) {
 // sendSingles sends jobs one at a time, to hosts in turn.
 func (r *world) sendSingles(shape string) error {
 	for i := range singles {
-		h := r.hosts[i%len(r.hosts)]
-		if shape == ShapeOne {
-			h = r.hosts[0]
-		}
+		h := r.entrance(shape, i)
 		over := false
 		h.proc.Go("client", func() {
 			r.send(h)
