@@ -47,7 +47,7 @@ func report(t *testing.T, server string, change func(*virtual.Config), hosts ...
 // TestSameSeedSameReport: and another seed gives another one.
 func TestSameSeedSameReport(t *testing.T) {
 	seed := func(n uint64) func(*virtual.Config) {
-		return func(c *virtual.Config) { c.Seed, c.Shapes, c.Window = n, virtual.Shapes(), time.Second }
+		return func(c *virtual.Config) { c.Seed, c.Shapes, c.Window = n, []string{virtual.ShapeOne}, time.Second }
 	}
 	first, again := report(t, virtual.ServerLinux, seed(7), 3), report(t, virtual.ServerLinux, seed(7), 3)
 	if !reflect.DeepEqual(first, again) {
@@ -148,7 +148,7 @@ func TestServerFull(t *testing.T) {
 func TestNoHerd(t *testing.T) {
 	for _, server := range virtual.Servers() {
 		for _, p := range run(t, server, func(c *virtual.Config) {
-			c.Shapes, c.Window = []string{virtual.ShapeSelf, virtual.ShapeOne}, 4*time.Second
+			c.Shapes, c.Window = []string{virtual.ShapeSelf, virtual.ShapeOne}, 2*time.Second
 		}, 8) {
 			if p.LostClaims > 0.1 {
 				t.Errorf("%s, %s: %.3f lost claims a job, want at most 0.1", server, p.Shape, p.LostClaims)
@@ -171,7 +171,7 @@ func TestApart(t *testing.T) {
 // TestIdle: what hosts ask for that have nothing to do doesn't grow with their
 // number, past those that each watches.
 func TestIdle(t *testing.T) {
-	p := run(t, virtual.ServerFiler, func(c *virtual.Config) { c.Window = time.Second; c.Jobs = 1 }, 8, 24)
+	p := run(t, virtual.ServerFiler, func(c *virtual.Config) { c.Window, c.Jobs, c.Model.RoundTrip = time.Second, 1, 20*time.Millisecond }, 8, 24)
 	if p[0].IdleCalls < 1 || p[1].IdleCalls > 1.3*p[0].IdleCalls {
 		t.Errorf("each of 8 idle hosts makes %.1f calls a second, each of 24 %.1f", p[0].IdleCalls, p[1].IdleCalls)
 	}
