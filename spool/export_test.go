@@ -1,5 +1,7 @@
 package spool
 
+import "time"
+
 // The doors through which the tests look at what is not exported.
 var (
 	EncodedEpoch = epochName
@@ -40,3 +42,6 @@ func (j *Journal) Waiting() int {
 
 // Seen is how many names of entries that came back a queue remembers.
 func (q *Queue) Seen() int { return len(q.seen) }
+
+// Leave is for how long entries are left to others.
+func (q *Queue) Leave() time.Duration { return q.leave }

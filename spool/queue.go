@@ -24,11 +24,14 @@ type Queue struct {
 	Peers func() Peers
 
 	batch  []candidate
-	misses int // claims lost out of this listing
+	misses int  // claims lost out of this listing
+	others bool // the entry handed out last falls to another host
 	taken  int
 	seen   map[string]time.Duration // when an entry with a generation was first seen
 	first  map[uint64]time.Duration // when an entry that others may take was first seen, by its key
 	unripe int                      // entries that were left to others, or are to wait
+	leave  time.Duration            // for how long entries are left to the hosts that they fall to
+	lost   time.Duration            // when that was last found to be too short
 	peers  Peers                    // at the last listing
 	Strays []string                 // names in the stage directory that are none of ours
 	// Depth is the number of entries in the last listing.
@@ -90,6 +93,13 @@ const (
 	makersFor = 100 * time.Millisecond
 	othersFor = 600 * time.Millisecond
 
+	// othersMost is how long an entry is left to the host that it falls to where
+	// that host turned out to be alive, and only slow: on a server that has too much
+	// to do all are, and who takes each other's entries makes it slower. It is
+	// forgotten after forgiveAfter.
+	othersMost   = 8 * othersFor
+	forgiveAfter = 10 * time.Second
+
 	// maxOthers is how many entries that fall to other hosts are tried from one
 	// listing: who is alive gets there itself, and each that is taken from it is a
 	// claim that it loses.
@@ -120,13 +130,22 @@ func (q *Queue) take() (n Name, ok bool) {
 	}
 	n, ok = ParseEntry(q.batch[0].name)
 	n.Stage = q.stage
+	q.others = q.batch[0].key&otherBit != 0
 	q.batch = q.batch[1:]
 	q.taken++
 	return n, ok
 }
 
-// Missed tells that the entry handed out last was somebody else's already.
-func (q *Queue) Missed() { q.misses++ }
+// Missed tells that the entry handed out last was somebody else's already. If it
+// was left to another host, that one hadn't been left enough time.
+func (q *Queue) Missed() {
+	q.misses++
+	if !q.others {
+		return
+	}
+	q.leave, q.lost = min(2*q.leave, othersMost), q.s.Env.Now()
+	q.batch = slices.DeleteFunc(q.batch, func(c candidate) bool { return c.key&otherBit != 0 })
+}
 
 // Left is what remains of the listing.
 func (q *Queue) Left() int { return len(q.batch) }
@@ -143,6 +162,9 @@ func (q *Queue) list(known map[string]bool) error {
 		l.self = slices.Index(l.peers.Hosts, q.host)
 	}
 	q.batch, q.Strays, q.taken, q.misses, q.Depth, q.unripe = q.batch[:0], nil, 0, 0, 0, 0
+	if q.leave == 0 || l.now-q.lost > forgiveAfter {
+		q.leave = othersFor
+	}
 	if err := vfs.Each(q.s.FS, q.s.Layout.Input(q.stage).Dir, l.add); err != nil {
 		q.batch = nil
 		return err
@@ -230,7 +252,7 @@ func (l *lister) turn(id string, key *uint64) bool {
 	}
 	own := l.peers.fall(id) == l.self
 	if !own {
-		wait = othersFor
+		wait = l.q.leave
 		*key |= otherBit
 	}
 	if wait == 0 {

@@ -227,6 +227,59 @@ func TestQueueShares(t *testing.T) {
 	}
 }
 
+// TestQueueLeavesTheSlow: a host that found another one alive and only slow leaves
+// it its entries for longer, and comes back to its patience of before.
+func TestQueueLeavesTheSlow(t *testing.T) {
+	w := memWorld(t)
+	w.waiting(240)
+	hosts := []string{"a", "b", "c"}
+	q, e := w.queue("a")
+	q.Peers = func() spool.Peers { return spool.Peers{Hosts: hosts} }
+	own := len(drain(t, q))
+	others := func(after time.Duration) int {
+		e.pass(after)
+		return len(drain(t, q)) - own
+	}
+	lose := func() {
+		t.Helper()
+		for i := 0; ; i++ {
+			if _, ok, err := q.Next(i == 0); !ok || err != nil {
+				t.Fatal("there is nothing of the others", err)
+			}
+			if i >= own {
+				break
+			}
+		}
+		q.Missed()
+		if got := q.Left(); got != 0 {
+			t.Errorf("%d more of the others are tried after one that was lost", got)
+		}
+	}
+	if got := others(700 * time.Millisecond); got != 8 {
+		t.Fatalf("%d of the others, want 8", got)
+	}
+	lose()
+	if got := others(400 * time.Millisecond); got != 0 {
+		t.Errorf("%d of the others 1.1 s after they were seen, and 0.4 s after one was lost", got)
+	}
+	if got := others(200 * time.Millisecond); got != 8 {
+		t.Errorf("%d of the others 1.3 s after they were seen, want 8", got)
+	}
+	for range 5 { // it doesn't grow without end
+		lose()
+		if got := others(5 * time.Second); got != 8 {
+			t.Fatalf("%d of the others 5 s after one was lost, want 8", got)
+		}
+	}
+	if q.Leave() != 4800*time.Millisecond {
+		t.Errorf("the others are given %v", q.Leave())
+	}
+	others(11 * time.Second)
+	if q.Leave() != 600*time.Millisecond {
+		t.Errorf("the others are given %v long after one was lost", q.Leave())
+	}
+}
+
 // manyFS has a directory of very many entries, newest first, and counts what
 // was told.
 type manyFS struct {

@@ -260,6 +260,7 @@ func (p *poller) next() (o Offer, ok bool, err error) {
 	o, p.t.offered[0] = p.t.offered[0], Offer{}
 	p.t.offered = p.t.offered[1:]
 	p.t.known -= len(o.Data)
+	p.q.others = false
 	return o, true, nil
 }
 

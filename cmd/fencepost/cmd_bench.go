@@ -30,8 +30,10 @@ import (
 
 // benchFlags are what bench is asked for.
 type benchFlags struct {
-	jobs, rounds, clients, hosts, size, idle, backlog int
-	plot                                              string
+	jobs, rounds, clients, size, idle, backlog int
+	hosts                                      []int
+	plot                                       string
+	simulated                                  simulateFlags
 }
 
 // benchPatience is how long no job may go on, at least.
@@ -48,11 +50,17 @@ func newBenchCmd(g *globals) *cobra.Command {
 			"calls without any logic. What counts is the ratio: both had the same machine.\n\n" +
 			"The cluster is one that accepts at once, unless --cluster names one: then real jobs run there,\n" +
 			"which do nothing.\n\n" +
-			"On NFS the calls to the server are counted, too, by stage and kind. docs/bench.md says more.",
+			"On NFS the calls to the server are counted, too, by stage and kind. docs/bench.md says more.\n\n" +
+			"With --simulate nothing is measured: it is computed, in virtual time, what so many hosts reach on\n" +
+			"one file server, which is a model with a few numbers. The code is the one that ships; the same\n" +
+			"flags give the same figures on every machine.",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := f.check(cmd); err != nil {
 				return err
+			}
+			if f.simulated.on {
+				return f.simulate(g, cmd)
 			}
 			return f.run(g, cmd)
 		},
@@ -60,12 +68,13 @@ func newBenchCmd(g *globals) *cobra.Command {
 	flags := cmd.Flags()
 	flags.IntVar(&f.jobs, "jobs", 1000, "`NUMBER` of jobs a round")
 	flags.IntVar(&f.rounds, "rounds", 3, "`NUMBER` of rounds, each of the floor and the pipeline")
-	flags.IntVar(&f.clients, "clients", 0, "`NUMBER` of jobs on their way in at a time, to each host (default as --workers)")
-	flags.IntVar(&f.hosts, "hosts", 1, "`NUMBER` of hosts, all in this process")
+	flags.IntVar(&f.clients, "clients", 0, "`NUMBER` of jobs on their way in at a time, to each host (default as --workers); with --simulate on their way to the cluster (default four times that)")
+	flags.IntSliceVar(&f.hosts, "hosts", []int{1}, "`NUMBER` of hosts, all in this process; with --simulate several, as 1,2,4 (default there 1 to 64, doubled each time)")
 	flags.IntVar(&f.size, "size", 1024, "`BYTES` of a job's script")
 	flags.IntVar(&f.idle, "idle", 20, "`NUMBER` of jobs that are sent one by one, for the latency of an idle pipeline")
 	flags.IntVar(&f.backlog, "backlog", 0, "`NUMBER` of entries that wait for translate, in a measurement of its own, beside one of 1000")
 	flags.StringVar(&f.plot, "plot", "", "write a picture to `FILE` (SVG)")
+	f.simulated.add(cmd)
 	g.bind(cmd, "workers", "cluster.name")
 	return cmd
 }
@@ -74,13 +83,21 @@ func (f *benchFlags) check(cmd *cobra.Command) error {
 	for _, c := range []struct {
 		flag             string
 		value, low, high int
-	}{{"jobs", f.jobs, 1, 10_000_000}, {"rounds", f.rounds, 1, 1000}, {"clients", f.clients, 0, 10_000}, {"hosts", f.hosts, 1, 64},
+	}{{"jobs", f.jobs, 1, 10_000_000}, {"rounds", f.rounds, 1, 1000}, {"clients", f.clients, 0, 10_000},
 		{"size", f.size, 16, 1 << 20}, {"idle", f.idle, 0, 100_000}, {"backlog", f.backlog, 0, 10_000_000}} {
 		if c.value < c.low || c.value > c.high {
 			return usagef(cmd, "--%s: %d is not in %d to %d", c.flag, c.value, c.low, c.high)
 		}
 	}
-	return nil
+	for _, n := range f.hosts {
+		if n < 1 || n > 64 {
+			return usagef(cmd, "--hosts: %d is not in 1 to 64", n)
+		}
+	}
+	if !f.simulated.on && len(f.hosts) != 1 {
+		return usagef(cmd, "--hosts: one number, unless it is simulated (--simulate)")
+	}
+	return f.simulated.check(cmd)
 }
 
 func (f *benchFlags) run(g *globals, cmd *cobra.Command) error {
@@ -105,7 +122,7 @@ func (f *benchFlags) run(g *globals, cmd *cobra.Command) error {
 		return f.failed(err)
 	}
 	say, p := &talk{w: g.stderr, name: "bench"}, newProgress(g)
-	cfg := bench.Config{Dir: at, Jobs: f.jobs, Rounds: f.rounds, Clients: f.clients, Workers: c.Workers, Hosts: f.hosts, Size: f.size,
+	cfg := bench.Config{Dir: at, Jobs: f.jobs, Rounds: f.rounds, Clients: f.clients, Workers: c.Workers, Hosts: f.hosts[0], Size: f.size,
 		Idle: f.idle, Backlog: f.backlog, Version: version(), Patience: max(benchPatience, c.Timeout.Duration), Progress: p.counted,
 		Warn: func(what string) { say.line("%s", what) }}
 	if f.clients == 0 {

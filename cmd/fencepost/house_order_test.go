@@ -33,7 +33,7 @@ func noMapOrder(h *house) (found []string) {
 
 // simulated are the packages beside the protocol's that run in the simulator.
 func simulated() []string {
-	return []string{"spool/env/simenv", "spool/env/nfssim", "submit/clustersim", "cmd/fencepost/race"}
+	return []string{"spool/env/simenv", "spool/env/nfssim", "submit/clustersim", "cmd/fencepost/race", "cmd/fencepost/bench/virtual"}
 }
 
 func (p *pkg) isMap(e ast.Expr) bool {

@@ -153,7 +153,7 @@ func (b *bench) steps() int {
 
 // openFloor prepares files of the size that a job's files have.
 func (b *bench) openFloor() error {
-	j := benchJob(b.cfg.Size)
+	j := Job(b.cfg.Size)
 	r := record(newID(), j, codec.Digest(j))
 	xml, err := codec.EncodeXML(r)
 	if err != nil {
@@ -292,8 +292,8 @@ func record(id string, j codec.Job, digest string) codec.Record {
 		Digest: digest}
 }
 
-// benchJob is what is in the jobs.
-func benchJob(size int) codec.Job {
+// Job is what is in the jobs.
+func Job(size int) codec.Job {
 	script := make([]byte, 0, size+16)
 	script = append(script, "#!/bin/sh\nexit 0\n"...)
 	for len(script) < size {

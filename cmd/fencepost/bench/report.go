@@ -97,8 +97,8 @@ func (r *Report) finish() {
 	r.JobsPerSecond = median(r.Rounds, func(x Round) float64 { return x.JobsPerSecond })
 	r.FloorJobsPerSecond = median(r.Rounds, func(x Round) float64 { return x.FloorJobsPerSecond })
 	r.Ratio = median(r.Rounds, func(x Round) float64 { return x.Ratio })
-	r.Loaded = Latencies{quantiles(r.accept), quantiles(r.submitted)}
-	r.Idle = Latencies{quantiles(r.idleAccept), quantiles(r.idleSubmitted)}
+	r.Loaded = Latencies{QuantilesOf(r.accept), QuantilesOf(r.submitted)}
+	r.Idle = Latencies{QuantilesOf(r.idleAccept), QuantilesOf(r.idleSubmitted)}
 	for _, s := range r.Stages {
 		r.Operations += s.Operations
 		r.Fsyncs += s.Fsyncs
@@ -119,7 +119,8 @@ func median[T any](all []T, value func(T) float64) float64 {
 	return 0
 }
 
-func quantiles(all []time.Duration) Quantiles {
+// QuantilesOf sums up how long something took.
+func QuantilesOf(all []time.Duration) Quantiles {
 	s := slices.Sorted(slices.Values(all))
 	return Quantiles{P50: quantile(s, 0.50), P99: quantile(s, 0.99), N: len(s)}
 }

@@ -59,7 +59,7 @@ type host struct {
 }
 
 func newWorld(cfg Config, root string, p *pulse) (*world, error) {
-	w := &world{cfg: cfg, root: root, pulse: p, jobs: map[string]*job{}, stopAll: func() {}, job: benchJob(cfg.Size)}
+	w := &world{cfg: cfg, root: root, pulse: p, jobs: map[string]*job{}, stopAll: func() {}, job: Job(cfg.Size)}
 	w.digest = codec.Digest(w.job)
 	if err := os.Mkdir(root, 0o770); err != nil {
 		return nil, fmt.Errorf("make the spool: %w", err)
@@ -96,7 +96,7 @@ func (w *world) newHost(name string) (*host, error) {
 	}
 	h.sp = spool.New(e, w.format)
 	h.opt.Workers = w.cfg.Workers
-	h.cluster = &instant{}
+	h.cluster = &Instant{}
 	if w.cfg.Cluster != nil {
 		if h.cluster, err = w.cfg.Cluster(h.sp, w.root, name, &h.opt); err != nil {
 			fs.Close()
@@ -343,29 +343,29 @@ func (w *world) sendOne(id string) error {
 	return nil
 }
 
-// instant is a cluster that accepts everything at once. It has a key, so that
+// Instant is a cluster that accepts everything at once. It has a key, so that
 // all steps of the protocol are taken that don't need an answer.
-type instant struct{ n atomic.Uint64 }
+type Instant struct{ n atomic.Uint64 }
 
-var _ submit.Cluster = (*instant)(nil)
+var _ submit.Cluster = (*Instant)(nil)
 
-func (c *instant) Caps() submit.Caps { return submit.Caps{Key: true} }
+func (c *Instant) Caps() submit.Caps { return submit.Caps{Key: true} }
 
-func (c *instant) Pin(context.Context) (map[string]string, error) {
+func (c *Instant) Pin(context.Context) (map[string]string, error) {
 	return map[string]string{"backend": "instant"}, nil
 }
 
-func (c *instant) Probe(context.Context) error        { return nil }
-func (c *instant) Slots(context.Context) (int, error) { return -1, nil }
+func (c *Instant) Probe(context.Context) error        { return nil }
+func (c *Instant) Slots(context.Context) (int, error) { return -1, nil }
 
-func (c *instant) Submit(context.Context, submit.Request) (string, error) {
+func (c *Instant) Submit(context.Context, submit.Request) (string, error) {
 	return fmt.Sprint(c.n.Add(1)), nil
 }
 
-func (c *instant) List(context.Context) ([]submit.Job, error) { return nil, submit.ErrNotSupported }
-func (c *instant) Release(context.Context, []string) error    { return submit.ErrNotSupported }
-func (c *instant) Cancel(context.Context, string) error       { return submit.ErrNotSupported }
+func (c *Instant) List(context.Context) ([]submit.Job, error) { return nil, submit.ErrNotSupported }
+func (c *Instant) Release(context.Context, []string) error    { return submit.ErrNotSupported }
+func (c *Instant) Cancel(context.Context, string) error       { return submit.ErrNotSupported }
 
-func (c *instant) Past(context.Context, string) (submit.Past, error) {
+func (c *Instant) Past(context.Context, string) (submit.Past, error) {
 	return submit.Past{}, submit.ErrNotSupported
 }

@@ -8,6 +8,7 @@ import (
 	"io"
 	"strings"
 	"syscall"
+	"time"
 
 	"fencepost/cmd/fencepost/nfslab/guest"
 	"fencepost/cmd/fencepost/nfslab/line"
@@ -136,28 +137,34 @@ func (h *Host) startProxy(ctx context.Context, newPort bool) error {
 			}
 		}
 	}()
-	return h.acknowledged(ctx)
+	_, err := h.acknowledged(ctx)
+	return err
 }
 
-func (h *Host) acknowledged(ctx context.Context) error {
+func (h *Host) acknowledged(ctx context.Context) (answer string, err error) {
 	select {
-	case <-h.acks:
-		return nil
+	case answer = <-h.acks:
+		return answer, nil
 	case <-h.proxy.Ended():
-		return fmt.Errorf("the proxy ended: %w", h.proxy.Wait())
+		return "", fmt.Errorf("the proxy ended: %w", h.proxy.Wait())
 	case <-ctx.Done():
-		return fmt.Errorf("the proxy doesn't answer: %w", context.Cause(ctx))
+		return "", fmt.Errorf("the proxy doesn't answer: %w", context.Cause(ctx))
 	}
 }
 
 func (h *Host) order(order string) error {
+	_, err := h.ask(order)
+	return err
+}
+
+func (h *Host) ask(order string) (answer string, err error) {
 	if h.proxy == nil {
-		return fmt.Errorf("%s: %w: the host isn't lossy", order, errors.ErrUnsupported)
+		return "", fmt.Errorf("%s: %w: the host isn't lossy", order, errors.ErrUnsupported)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), startTime)
 	defer cancel()
 	if _, err := io.WriteString(h.proxy, order+"\n"); err != nil {
-		return err
+		return "", err
 	}
 	return h.acknowledged(ctx)
 }
@@ -187,6 +194,21 @@ func (h *Host) LoseReply(op string) error { return h.order("lose " + op) }
 // HoldCall has the host's next call of op reach the server only after Join: it
 // is cut off from the server's files when it makes it.
 func (h *Host) HoldCall(op string) error { return h.order("hold " + op) }
+
+// Slow keeps each reply to the host for so long, and counts its calls of op (see
+// rpcproxy.Losable) that wait for one.
+func (h *Host) Slow(wait time.Duration, op string) error {
+	return h.order(fmt.Sprintf("slow %s %s", wait, op))
+}
+
+// Most is how many of those calls have waited at a time.
+func (h *Host) Most() (n int, err error) {
+	answer, err := h.ask("most")
+	if err == nil {
+		_, err = fmt.Sscanf(answer, "ok %d", &n)
+	}
+	return n, err
+}
 
 // Lost waits until the reply was lost, or the call held back.
 func (h *Host) Lost(ctx context.Context) error {

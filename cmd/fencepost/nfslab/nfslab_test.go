@@ -77,6 +77,7 @@ func long() []string {
 func TestLab(t *testing.T) {
 	l := boot(t)
 	t.Run("commands", func(t *testing.T) { testCommands(t, l) })
+	t.Run("turns", func(t *testing.T) { testTurns(t, l) })
 	t.Run("space", func(t *testing.T) { testSpace(t, l) })
 	t.Run("conformance", func(t *testing.T) {
 		out, err := l.Conformance(t.Context(), addHost(t, l))
@@ -173,6 +174,61 @@ func testCommands(t *testing.T, l *nfslab.Lab) {
 	if got, _ := io.ReadAll(r); string(got) != "done\n" {
 		t.Errorf("after the join: got %q", got)
 	}
+}
+
+// testTurns: renames from one directory to another a client's kernel makes one at
+// a time, whichever directories they are; within directories it makes several at
+// once. The model of package nfssim does the same, and docs/scaling.md leans on it.
+func testTurns(t *testing.T, l *nfslab.Lab) {
+	h, err := l.AddHost(t.Context(), nfslab.HostConfig{Lossy: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = h.Close() })
+	run := func(script string) string {
+		t.Helper()
+		out, err := h.Command("sh", "-c", "cd "+nfslab.Mount+" && "+script).Output(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(out)
+	}
+	slow := func(wait time.Duration) {
+		t.Helper()
+		if err := h.Slow(wait, "rename"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const each = "for i in 1 2 3 4 5 6; do "
+	run(each + "mkdir -p turns/a$i turns/b$i; touch turns/a$i/x; done")
+	// Processes that rename at the same time, each in directories of its own.
+	most := func(from, to string) int {
+		t.Helper()
+		slow(100 * time.Millisecond)
+		run(each + "(mv " + from + " " + to + "; mv " + to + " " + from + ") & done; wait")
+		n, err := h.Most()
+		if err != nil {
+			t.Fatal(err)
+		}
+		slow(0)
+		if got := run("ls -d turns/a*/x"); strings.Count(got, "\n") != 6 {
+			t.Fatalf("files are gone: %s", got)
+		}
+		return n
+	}
+	if got := most("turns/a$i/x", "turns/b$i/x"); got != 1 {
+		t.Errorf("between directories: %d renames at a time, want 1", got)
+	}
+	got := 0
+	for range 5 { // on a busy machine the processes may not meet
+		if got = most("turns/a$i/x", "turns/a$i/y"); got > 1 {
+			break
+		}
+	}
+	if got < 2 {
+		t.Errorf("within directories: %d rename at a time, want several", got)
+	}
+	t.Logf("within directories: %d renames at a time", got)
 }
 
 func testSpace(t *testing.T, l *nfslab.Lab) {

@@ -45,6 +45,12 @@ type MountOptions struct {
 	// NoReaddirPlus: the first page of a listing doesn't also fill the lookup
 	// cache.
 	NoReaddirPlus bool
+
+	// Thorough is for measurements: the client also makes the calls that change
+	// nothing anybody sees (CLOSE, and the ACCESS before a LINK), creates files with
+	// the mode that they keep, and its tasks wait for the kernel's locks on
+	// directories. Processes of such a client aren't killed.
+	Thorough bool
 }
 
 const defaultWriteSize = 1 << 20
@@ -90,10 +96,11 @@ type Client struct {
 	waiting []*rpc // until the network is there
 	idle    []*rpc
 
-	root  *inode
-	open  []*file
-	silly uint64
-	quiet int // calls in a row that were answered from the cache
+	root    *inode
+	open    []*file
+	renames turn // from one directory to another
+	silly   uint64
+	quiet   int // calls in a row that were answered from the cache
 }
 
 // Mount mounts the server's root on a machine.
@@ -132,6 +139,7 @@ type inode struct {
 	// so empty, once the directory is seen to have changed.
 	names []entry
 	epoch uint32 // counts how often it became void, and changes of its own
+	turn  turn
 
 	// The last listing, of a directory that had the mark listed.
 	list   []string

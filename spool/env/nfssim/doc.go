@@ -10,8 +10,8 @@
 // of a Direct view, and what checks look at, excepted.
 //
 // Does not: model what the protocol doesn't lean on: delegations, permissions,
-// symbolic links, write-back before a sync or a close, the CLOSE call (it takes
-// effect at once), or the order in which one client serialises its own calls on
-// a directory. docs/nfs.md has what was demonstrated on a real client and
+// symbolic links, write-back before a sync or a close; nor, unless a mount is
+// Thorough, the CLOSE call (it takes effect at once), and how one client's calls
+// wait for each other at a directory. docs/nfs.md has what was demonstrated on a real client and
 // server; the experiments of package nfsfacts hold the model against them.
 package nfssim

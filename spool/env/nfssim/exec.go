@@ -25,11 +25,13 @@ const (
 	opRemove
 	opLock
 	opUnlock
+	opClose  // asked by a Thorough client alone, as
+	opAccess // this
 )
 
 func (o opcode) String() string {
 	return [...]string{"getattr", "lookup", "open", "openfile", "read", "write", "commit", "setattr", "readdir",
-		"rename", "link", "mkdir", "rmdir", "remove", "lock", "unlock"}[o]
+		"rename", "link", "mkdir", "rmdir", "remove", "lock", "unlock", "close", "access"}[o]
 }
 
 // request is what the server gets.

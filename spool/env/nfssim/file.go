@@ -182,6 +182,7 @@ func (c *Client) close(k *Call, f *file) syscall.Errno {
 		c.unlock(k, f)
 	}
 	c.localUnlock(f)
+	c.tell(k, opClose, f.i.n)
 	if silly := c.closed(f); silly != nil {
 		c.removeNow(k, opRemove, *silly)
 	}

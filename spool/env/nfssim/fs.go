@@ -105,7 +105,7 @@ func (v *FS) create(k *Call, name string, data []byte) (vfs.ID, error) {
 	if no == 0 {
 		step, no = "sync", c.fsync(k, f)
 	}
-	if no == 0 {
+	if no == 0 && !c.opt.Thorough {
 		step, no = "chmod", c.setattr(k, f, false, 0)
 	}
 	if cerr := v.close(k, f); no == 0 {

@@ -79,6 +79,9 @@ func (c *Client) openNode(k *Call, p place, flags int, afresh bool) (*node, sysc
 }
 
 func (c *Client) openByName(k *Call, p place, flags int) (*node, syscall.Errno) {
+	if flags&unix.O_CREAT != 0 {
+		defer c.change(p.dir, nil)()
+	}
 	r := c.rpc(k, opOpen)
 	r.dir, r.name, r.create, r.excl = p.dir.n, p.name, flags&unix.O_CREAT != 0, flags&unix.O_EXCL != 0
 	c.s.verify++

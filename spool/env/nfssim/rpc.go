@@ -56,7 +56,7 @@ func (c *Client) rpc(k *Call, op opcode) *rpc {
 		c.idle = c.idle[:n-1]
 	} else {
 		r = &rpc{c: c}
-		r.arrive, r.resend = r.arrived, r.transmit
+		r.arrive, r.resend = r.arrives, r.transmit
 		r.start = func(wait uint32) {
 			r.wait = wait
 			r.transmit()
@@ -145,6 +145,15 @@ func (r *rpc) transmit() {
 	}
 	r.tries++
 	s.w.After(r.fate.Out+r.fate.Stall, r.arrive)
+}
+
+// arrives has it wait for the server's turn, if there is a model of that.
+func (r *rpc) arrives() {
+	if admit := r.c.s.Admit; admit != nil {
+		admit(Arrival{r})
+		return
+	}
+	r.arrived()
 }
 
 // arrived is the server's turn.

@@ -101,6 +101,9 @@ type Server struct {
 	OnCall, OnAnswer func(*Call)
 	OnEffect         func(*Effect)
 
+	// Admit gets each request that arrives, and serves it in its time; nil: at once.
+	Admit func(Arrival)
+
 	w    *simenv.World
 	opt  Options
 	v3   bool

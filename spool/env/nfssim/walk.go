@@ -84,6 +84,7 @@ func (c *Client) dirReply(d *inode, before, now uint64, err syscall.Errno) {
 
 // rename decides at the server, for what the cache says is there.
 func (c *Client) rename(k *Call, from, to place, afresh bool) syscall.Errno {
+	defer c.change(from.dir, to.dir)()
 	src, err := c.find(k, from, afresh)
 	if err != 0 {
 		return err
@@ -143,6 +144,7 @@ func (c *Client) link(k *Call, from, to place, afresh bool) syscall.Errno {
 	if err != 0 {
 		return err
 	}
+	defer c.change(to.dir, nil)()
 	if n, ok := to.dir.cached(to.name); ok && n != nil {
 		if n, err := c.lookup(k, to.dir, to.name, true); err == 0 && n != nil {
 			return syscall.EEXIST
@@ -151,6 +153,7 @@ func (c *Client) link(k *Call, from, to place, afresh bool) syscall.Errno {
 	if src.dir {
 		return syscall.EPERM
 	}
+	c.tell(k, opAccess, src)
 	r := c.rpc(k, opLink)
 	r.request.node, r.to, r.toName = src, to.dir.n, to.name
 	err = r.do()
@@ -170,6 +173,7 @@ func (c *Client) link(k *Call, from, to place, afresh bool) syscall.Errno {
 }
 
 func (c *Client) mkdir(k *Call, p place, _ bool) syscall.Errno {
+	defer c.change(p.dir, nil)()
 	if n, ok := p.dir.cached(p.name); ok && n != nil {
 		if n, err := c.lookup(k, p.dir, p.name, true); err == 0 && n != nil {
 			return syscall.EEXIST
@@ -194,6 +198,7 @@ func (c *Client) mkdir(k *Call, p place, _ bool) syscall.Errno {
 }
 
 func (c *Client) rmdir(k *Call, p place, afresh bool) syscall.Errno {
+	defer c.change(p.dir, nil)()
 	n, err := c.find(k, p, afresh)
 	switch {
 	case err != 0:
@@ -205,6 +210,7 @@ func (c *Client) rmdir(k *Call, p place, afresh bool) syscall.Errno {
 }
 
 func (c *Client) remove(k *Call, p place, afresh bool) syscall.Errno {
+	defer c.change(p.dir, nil)()
 	n, err := c.find(k, p, afresh)
 	switch {
 	case err != 0:

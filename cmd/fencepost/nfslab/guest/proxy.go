@@ -16,8 +16,8 @@ import (
 // to SERVER from the address AS and the client's own port, since a server tells
 // a request that comes again by its client's port, too; if NEWPORT is "true",
 // from any port. Orders on
-// standard input: "lose OP", "hold OP", "join". It says "ready", "ok" to each order,
-// and "lost OP" when it has lost a reply or held back a call.
+// standard input: "lose OP", "hold OP", "join", "slow TIME OP" and "most". It says
+// "ready", "ok" to each order, to the last one with the number, and "lost OP" when it has lost a reply or held back a call.
 func runProxy(args []string) error {
 	if len(args) != 4 {
 		return fmt.Errorf("proxy: %d arguments", len(args))
@@ -44,6 +44,7 @@ func runProxy(args []string) error {
 	orders := bufio.NewScanner(os.Stdin)
 	for orders.Scan() {
 		order, op, _ := strings.Cut(orders.Text(), " ")
+		answer := "ok"
 		switch order {
 		case "lose":
 			err = p.Lose(op)
@@ -51,13 +52,27 @@ func runProxy(args []string) error {
 			err = p.Hold(op)
 		case "join":
 			p.Join()
+		case "slow":
+			err = slowDown(p, op)
+		case "most":
+			answer = fmt.Sprint("ok ", p.Most())
 		default:
 			err = fmt.Errorf("proxy: order %q", order)
 		}
 		if err != nil {
 			return err
 		}
-		fmt.Println("ok")
+		fmt.Println(answer)
 	}
 	return orders.Err()
+}
+
+// slowDown: TIME OP.
+func slowDown(p *rpcproxy.Proxy, how string) error {
+	wait, op, _ := strings.Cut(how, " ")
+	d, err := time.ParseDuration(wait)
+	if err == nil {
+		p.Slow(d, op)
+	}
+	return err
 }

@@ -1,7 +1,8 @@
 // Package rpcproxy stands between an NFS client and its server and loses the
-// reply to one named call.
+// reply to one named call, or keeps all replies for a while.
 //
-// Guarantees: what it passes on it passes on unchanged and in order. The reply
+// Guarantees: what it passes on it passes on unchanged, and in order unless it is
+// slow. The reply
 // that it loses is one that the server gave: the call was done. From then on
 // the client's connections stay without answer until Join, and both ends see
 // the one connection that carried the call break.

@@ -20,6 +20,7 @@ type Proxy struct {
 	lose which         // guarded by mu: the call whose reply is lost next
 	hold which         // guarded by mu: the call that is held back next
 	join chan struct{} // guarded by mu: closed by Join; nil = not cut
+	slow *slow         // guarded by mu, with what is in it; nil = never was
 }
 
 // New has dial connect to the server for a client's connection, and tells lost
@@ -94,7 +95,7 @@ func (p *Proxy) carry(client net.Conn) {
 		return
 	}
 	defer reset(server)
-	c := &conn{proxy: p, ended: make(chan struct{})}
+	c := &conn{proxy: p, ended: make(chan struct{}), counted: map[uint32]*slow{}}
 	go c.calls(client, server)
 	go c.replies(server, client)
 	<-c.ended
@@ -115,6 +116,9 @@ type conn struct {
 	once  sync.Once
 	ended chan struct{}
 
+	counted map[uint32]*slow // guarded by proxy.mu: calls that slow counts
+	writing sync.Mutex       // to the client
+
 	mu   sync.Mutex
 	xid  uint32 // guarded by mu: whose reply is to be lost
 	what string // guarded by mu: what that call asks for; "" = none
@@ -134,8 +138,11 @@ func (c *conn) calls(client, server net.Conn) {
 			return
 		}
 		// What can't be read is none of ours.
-		if m, err := Parse(body); err == nil && !m.Reply && c.mark(m, body) {
-			return
+		if m, err := Parse(body); err == nil && !m.Reply {
+			if c.mark(m, body) {
+				return
+			}
+			c.sent(m)
 		}
 		if _, err := server.Write(raw); err != nil {
 			return
@@ -179,12 +186,11 @@ func (c *conn) replies(server, client net.Conn) {
 		if err != nil {
 			return
 		}
-		if m, err := Parse(body); err == nil && m.Reply && c.cut(m.XID) {
+		m, err := Parse(body)
+		if err == nil && m.Reply && c.cut(m.XID) {
 			return
 		}
-		if _, err := client.Write(raw); err != nil {
-			return
-		}
+		c.pass(client, raw, m)
 	}
 }
 

@@ -324,3 +324,52 @@ func TestHold(t *testing.T) {
 		t.Errorf("the server has done %x", body)
 	}
 }
+
+// TestSlow: replies come late, all of them, and the calls that wait are counted.
+func TestSlow(t *testing.T) {
+	l := start(t)
+	if got := l.proxy.Most(); got != 0 {
+		t.Errorf("%d calls at a time before any", got)
+	}
+	const wait = 50 * time.Millisecond
+	l.proxy.Slow(time.Second, "rename")
+	c := l.connect(t)
+	for _, body := range [][]byte{call(1, 3, 14), call(2, 3, 14), call(3, 3, 15)} {
+		if _, err := c.Write(record(body, 1)); err != nil {
+			t.Fatal(err)
+		}
+		<-l.done
+	}
+	if err := c.SetReadDeadline(time.Now().Add(long)); err != nil {
+		t.Fatal(err)
+	}
+	seen := map[int]bool{}
+	for range 3 {
+		_, reply, err := rpcproxy.ReadRecord(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		seen[int(binary.BigEndian.Uint32(reply))] = true
+	}
+	if len(seen) != 3 {
+		t.Errorf("replies %v", seen)
+	}
+	if got := l.proxy.Most(); got < 1 || got > 2 {
+		t.Errorf("%d renames at a time, want 2, or 1 on a very busy machine", got)
+	}
+	// One after the other: each has its reply before the next.
+	l.proxy.Slow(wait, "rename")
+	for i := range 3 {
+		sent := time.Now()
+		if got, err := ask(t, c, call(10+i, 3, 14), long); got != 10+i || err != nil {
+			t.Errorf("got %d, %v", got, err)
+		}
+		if took := time.Since(sent); took < wait {
+			t.Errorf("answered after %v", took)
+		}
+		<-l.done
+	}
+	if got := l.proxy.Most(); got != 1 {
+		t.Errorf("%d renames at a time, want 1", got)
+	}
+}
