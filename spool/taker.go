@@ -40,6 +40,7 @@ type Taker struct {
 	mu       sync.Mutex // never held across a call to Env
 	run      *taking    // while Run takes
 	idle     bool       // the last pass found nothing more to take, and had room
+	ended    bool       // Run takes no more
 	turned   bool       // a pass was turned away meanwhile
 	deciding bool       // Reserve asks for room: no pass begins
 	births   int        // claims that room is kept for
@@ -145,6 +146,8 @@ func (t *Taker) Reserve() bool {
 	}
 	ok = t.Room() > 0
 	t.mu.Lock()
+	// Run may have come to its end while room was asked for: nobody waits for more.
+	ok = ok && !t.ended
 	turned := t.turned
 	t.deciding, t.turned = false, false
 	if ok {
@@ -162,6 +165,12 @@ func (t *Taker) Reserve() bool {
 func (t *Taker) Begin(c *Claim) {
 	t.mu.Lock()
 	run := t.run
+	t.mu.Unlock()
+	if c != nil {
+		t.start(run.g, run.work, c)
+	}
+	// Only now: Run, at its end, waits for the births first, then for the tasks.
+	t.mu.Lock()
 	t.births--
 	if c == nil {
 		t.busy--
@@ -169,9 +178,6 @@ func (t *Taker) Begin(c *Claim) {
 		t.won++
 	}
 	t.mu.Unlock()
-	if c != nil {
-		t.start(run.g, run.work, c)
-	}
 	t.Wake()
 }
 
@@ -195,7 +201,7 @@ func (t *Taker) begins() bool {
 // ends tells that Run takes no more. Room that is kept is waited for.
 func (t *Taker) ends() {
 	t.mu.Lock()
-	t.idle = false
+	t.idle, t.ended = false, true
 	left := t.births
 	t.mu.Unlock()
 	for left > 0 {
@@ -231,11 +237,11 @@ func (t *Taker) Run(ctx, work context.Context) {
 	t.run = &taking{ctx, work, g}
 	t.mu.Unlock()
 	for ctx.Err() == nil {
-		claimed, err := 0, error(nil)
-		if t.begins() {
+		claimed, err, looked := 0, error(nil), t.begins()
+		if looked {
 			claimed, err = t.pass(ctx, work, g, p)
 		}
-		if t.Passed != nil && (claimed == 0 || p.rarely()) {
+		if looked && t.Passed != nil && (claimed == 0 || p.rarely()) {
 			t.Passed()
 		}
 		if err != nil {
