@@ -2,6 +2,7 @@ package spool_test
 
 import (
 	"errors"
+	"path"
 	"slices"
 	"testing"
 
@@ -19,25 +20,36 @@ func born(ins ...*spool.Instance) *births {
 
 // worked does the work on what was taken at its birth so far, and on what that
 // makes.
-func (b *births) worked() (err error) {
+func (b *births) worked(foreign bool) (err error) {
 	for len(b.claims) > 0 {
 		c := b.claims[0]
 		b.claims = b.claims[1:]
-		if c.Name.Stage == spool.Translate {
-			err = errors.Join(err, advance(c))
-		} else {
-			err = errors.Join(err, submitted(c))
+		work := advance
+		switch {
+		case c.Name.Stage == spool.Submit:
+			work = submitted
+		case foreign:
+			work = handOver
 		}
+		err = errors.Join(err, work(c))
 	}
 	return err
 }
 
 // thenWorked is an actor that works on what it took at its birth, too.
 func thenWorked(b *births, a *actor) *actor {
-	return &actor{name: a.name, run: func() error { return errors.Join(a.run(), b.worked()) }}
+	return &actor{name: a.name, run: func() error { return errors.Join(a.run(), b.worked(false)) }}
 }
 
-// births are duels of instances that take at birth.
+// acceptsAndHands is an actor that accepts, and hands over at once what it took.
+func acceptsAndHands(w *world, in *spool.Instance) *actor {
+	w.foreign = true
+	w.m.Quiet(func() { mkdirs(w.m.View("setup"), path.Dir(foreignOut)) })
+	b, a := born(in), accepter(w, in)
+	return &actor{name: a.name, run: func() error { return errors.Join(a.run(), b.worked(true)) }}
+}
+
+// birthSettings are duels of instances that take at birth.
 var birthSettings = map[string]setting{
 	"accept": func(w *world) []*actor {
 		a, r := w.start("a"), w.start("r")
@@ -83,6 +95,14 @@ var birthSettings = map[string]setting{
 		mustDo(cl.Draft(translate(payload(jobA))))
 		must(cl.Seal(""))
 		return []*actor{thenWorked(born(b), reclaimer(b, "d", 1)), thenWorked(born(c), reclaimer(c, "b", 1)), reclaimer(c, "d", 1)}
+	},
+	"hand over": func(w *world) []*actor {
+		a, r := w.start("a"), w.start("r")
+		return []*actor{acceptsAndHands(w, a), reclaimer(r, "a", 1)}
+	},
+	"hand over, back at once": func(w *world) []*actor {
+		a, b, c := w.start("a"), w.start("b"), w.start("c")
+		return []*actor{acceptsAndHands(w, a), foreigner(w), thenWorked(born(b), taker(w, b)), reclaimer(c, "a", 1)}
 	},
 	"come back": func(w *world) []*actor {
 		a, r := w.start("a"), w.start("r")
