@@ -107,7 +107,7 @@ func (in *Instance) acceptedAtBirth(n Name, c *Claim) (Accepted, error) {
 	}
 	if err != nil {
 		in.giveUpBirth(c)
-		return Accepted{}, fmt.Errorf("accept %s: %w", n.ID, err)
+		return Accepted{}, fmt.Errorf("accept %s: %w", n.ID, errors.Join(err, in.fencedIfGone(err)))
 	}
 	c.begin()
 	return Accepted{}, nil

@@ -25,6 +25,8 @@ func (t *Taker) Reserve() bool {
 	}
 	ok = t.Room() > 0
 	t.mu.Lock()
+	// Run may have come to its end while room was asked for: nobody waits for more.
+	ok = ok && !t.ended
 	turned := t.turned
 	t.deciding, t.turned = false, false
 	if ok {
@@ -42,6 +44,12 @@ func (t *Taker) Reserve() bool {
 func (t *Taker) Begin(c *Claim) {
 	t.mu.Lock()
 	run := t.run
+	t.mu.Unlock()
+	if c != nil {
+		t.start(run.g, run.work, c)
+	}
+	// Only now: Run, at its end, waits for the births first, then for the tasks.
+	t.mu.Lock()
 	t.births--
 	if c == nil {
 		t.busy--
@@ -49,9 +57,6 @@ func (t *Taker) Begin(c *Claim) {
 		t.won++
 	}
 	t.mu.Unlock()
-	if c != nil {
-		t.start(run.g, run.work, c)
-	}
 	t.Wake()
 }
 
@@ -75,7 +80,7 @@ func (t *Taker) begins() bool {
 // ends tells that Run takes no more. Room that is kept is waited for.
 func (t *Taker) ends() {
 	t.mu.Lock()
-	t.idle = false
+	t.idle, t.ended = false, true
 	left := t.births
 	t.mu.Unlock()
 	for left > 0 {

@@ -1,6 +1,7 @@
 package spool_test
 
 import (
+	"errors"
 	"strings"
 	"syscall"
 	"testing"
@@ -112,5 +113,56 @@ func TestBirthOfTheDead(t *testing.T) {
 			}
 			w.ends(t)
 		})
+	}
+}
+
+// TestReclaimedAfterBirth: an epoch is reclaimed between the rename of a birth and
+// the answer. The owner learns that it is over; the client isn't told that its job is
+// in, asks again elsewhere, and hears that it is.
+func TestReclaimedAfterBirth(t *testing.T) {
+	w := memWorld(t)
+	a, r := w.start("a"), w.start("r")
+	b := &births{}
+	a.Births = b
+	w.m.After = func(op memfs.Op) {
+		if op.View != "a" || op.Kind != memfs.Rename || !strings.HasPrefix(op.To, spool.DirClaims) {
+			return
+		}
+		w.m.Quiet(func() {
+			for range 3 {
+				_, _ = r.Reclaim(spool.Over{Host: "a", Epoch: 1, Why: "test"}, finish)
+			}
+		})
+	}
+	_, err := w.accept(a, jobA)
+	w.m.After = nil
+	if !errors.Is(err, spool.ErrFenced) || a.Fenced() == nil {
+		t.Errorf("got %v, want that the epoch is over", err)
+	}
+	if len(b.claims) > 0 || b.begun != b.reserved {
+		t.Errorf("%d claims are worked on, room was kept %d times and used or given up %d times", len(b.claims), b.reserved, b.begun)
+	}
+	if got := must(w.accept(r, jobA)); !got.Duplicate {
+		t.Error("the job isn't known")
+	}
+	w.ends(t)
+}
+
+// TestPowerCutAtBirth: what was answered at a birth survives a power cut, although
+// nothing that wasn't fsynced does.
+func TestPowerCutAtBirth(t *testing.T) {
+	m := memfs.New(memfs.Options{})
+	w := newWorld(m)
+	a := w.start("a")
+	mustDo(a.FS.Sync("hosts", "hosts/a", "claims", "claims/a", "sealed", "sealed/a", "drafts", "drafts/a"))
+	b := &births{}
+	a.Births = b
+	must(w.accept(a, jobA))
+	if len(b.claims) != 1 {
+		t.Fatalf("%d claims at birth", len(b.claims))
+	}
+	m.Crash(0)
+	if err := w.check(); err != nil {
+		t.Fatalf("%v\n%s", err, m.Tree())
 	}
 }

@@ -39,6 +39,7 @@ type Taker struct {
 	mu       sync.Mutex // never held across a call to Env
 	run      *taking    // while Run takes
 	idle     bool       // the last pass found nothing more to take, and had room
+	ended    bool       // Run takes no more
 	turned   bool       // a pass was turned away meanwhile
 	deciding bool       // Reserve asks for room: no pass begins
 	births   int        // claims that room is kept for
@@ -150,11 +151,11 @@ func (t *Taker) Run(ctx, work context.Context) {
 	t.run = &taking{ctx, work, g}
 	t.mu.Unlock()
 	for ctx.Err() == nil {
-		claimed, err := 0, error(nil)
-		if t.begins() {
+		claimed, err, looked := 0, error(nil), t.begins()
+		if looked {
 			claimed, err = t.pass(ctx, work, g, p)
 		}
-		if t.Passed != nil && (claimed == 0 || p.rarely()) {
+		if looked && t.Passed != nil && (claimed == 0 || p.rarely()) {
 			t.Passed()
 		}
 		if err != nil {

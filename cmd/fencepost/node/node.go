@@ -35,6 +35,7 @@ type Config struct {
 	AuditEvery time.Duration
 	Convert    func([]byte) ([]byte, error)
 	Parse      spool.Parse    // makes jobs of the inboxes' files; nil = nothing is adopted
+	NoBirths   bool           // everything goes through its stage's directory: as under load, for the simulator
 	Cluster    submit.Cluster // needed for the submit stage
 	Submit     submit.Options
 	Listen     string // shown to others

@@ -98,7 +98,10 @@ func (n *Node) newSession(l *lease.Lease, fenced func(error)) (*session, error) 
 	if _, foreign := in.Layout.Foreign[spool.Submit]; foreign && n.serves(spool.Submit) {
 		s.handover = s.taker(spool.Translate, spool.Submit, nil)
 	}
-	in.Offered, in.Births = s.offer, s
+	in.Offered = s.offer
+	if !n.cfg.NoBirths {
+		in.Births = s
+	}
 	return s, nil
 }
 

@@ -237,17 +237,28 @@ func (o *oracle) claimed(j *job, p place) {
 
 // born: a claim that was no entry before.
 func (o *oracle) born(j *job, p place, c change) {
-	switch from, _ := parsePlace(c.from); from.where {
+	from, _ := parsePlace(c.from)
+	switch from.where {
 	case atAccept:
 		o.content(j, p, j.xml)
 	case atDraft:
 		o.published(j, p, c)
+	default:
+		return
+	}
+	o.r.seen["born"]++
+	// The simulator's inboxes are of the first stage.
+	if accepted := from.where == atAccept; (p.name.Stage == spool.Translate) != accepted || accepted && p.name.Gen > 0 {
+		o.violate(Safety, "born", j.id, "job %d was taken at its birth as what it isn't: %s became %s", j.n, c.from, p.path)
 	}
 }
 
 // waits: a name under which a job waits is never used twice, so that a late
 // rename can't catch it.
 func (o *oracle) waits(j *job, p place) {
+	if p.name.Gen == 0 {
+		o.r.seen["waited"]++
+	}
 	if j.used[p.path] && !j.copied && !j.stolen {
 		o.violate(Safety, "name", j.id, "job %d waits again under a name that it had: %s", j.n, p.path)
 	}

@@ -24,6 +24,7 @@ type plan struct {
 	lag     time.Duration
 	runs    time.Duration // how long a job does
 	moments uint32        // faults by the clock
+	births  bool          // hosts that rest take what they make without a stage's directory
 }
 
 // few kinds of faults are all on in each run.
@@ -52,6 +53,9 @@ func newPlan(lane *simenv.Lane, opt Options) plan {
 	p.moments = lane.Pick(5)
 	p.choose(lane, opt, kinds()[firstKinds:])
 	p.runs = []time.Duration{2 * time.Second, 40 * time.Second}[lane.Pick(2)]
+	// So few jobs leave hosts at rest: with births nearly none would wait for a stage,
+	// and be raced for. A tape that is older than births has none.
+	p.births = lane.Pick(2) == 1
 	// What a crashed controller forgets may have run: only the guard in the
 	// job keeps it from running twice.
 	p.guard = p.on[ClusterCrash] && p.caps.Hold

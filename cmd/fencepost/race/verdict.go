@@ -91,7 +91,7 @@ func count(n uint64) string {
 // come by.
 func mustSee() []string {
 	all := []string{"accepted", "duplicate", "claimed", "submitted", "sealed", "published", "released", "done", "returned", "reclaimed",
-		"rejected", "parked", "rolled-forward", "lost", "unclear", "ghost-cancelled", "vanished", "canary-taken", "refused", "adopted", "recovered"}
+		"rejected", "parked", "rolled-forward", "lost", "unclear", "ghost-cancelled", "vanished", "canary-taken", "refused", "adopted", "recovered", "born", "waited"}
 	slices.Sort(all)
 	return all
 }
