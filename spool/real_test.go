@@ -60,7 +60,8 @@ func TestRealInstances(t *testing.T) {
 				t.Error(err)
 			}
 		}
-		own := startsTakers(t, in, submit)
+		tr := spool.Translator{Convert: func(data []byte) ([]byte, error) { return translate(data), nil }}
+		own := takersWith(t, 4, &spool.Taker{In: in, Stage: spool.Translate, Work: tr.Work}, &spool.Taker{In: in, Stage: spool.Submit, Work: submit})
 		in.Births = own
 		for _, tk := range own {
 			takers = append(takers, tk)
@@ -108,29 +109,26 @@ func TestRealInstances(t *testing.T) {
 	}
 }
 
-// startsTakers is a taker for each stage, with room for four claims.
-func startsTakers(t *testing.T, in *spool.Instance, submit func(context.Context, *spool.Claim)) takersOf {
-	tr := spool.Translator{Convert: func(data []byte) ([]byte, error) { return translate(data), nil }}
+// takersOf are an instance's takers, which take at birth, too.
+type takersOf map[spool.Stage]*spool.Taker
+
+// takersWith lets each have room for so many claims, and no more.
+func takersWith(t *testing.T, room int, all ...*spool.Taker) takersOf {
 	own := takersOf{}
-	for _, tk := range []*spool.Taker{
-		{In: in, Stage: spool.Translate, Work: tr.Work}, {In: in, Stage: spool.Submit, Work: submit},
-	} {
+	for _, tk := range all {
 		work := tk.Work
 		tk.Work = func(ctx context.Context, c *spool.Claim) {
-			if busy := tk.Busy(); busy > 4 {
-				t.Errorf("%d claims at a time, with room for 4", busy)
+			if busy := tk.Busy(); busy > room {
+				t.Errorf("%d claims at a time, with room for %d", busy, room)
 			}
 			work(ctx, c)
 		}
 		tk.Poll, tk.MaxPoll = time.Millisecond, 5*time.Millisecond
-		tk.Room = func() int { return 4 - tk.Busy() }
+		tk.Room = func() int { return room - tk.Busy() }
 		own[tk.Stage] = tk.Init()
 	}
 	return own
 }
-
-// takersOf are an instance's takers, which take at birth, too.
-type takersOf map[spool.Stage]*spool.Taker
 
 func (t takersOf) Reserve(s spool.Stage) bool          { return t[s].Reserve() }
 func (t takersOf) Begin(s spool.Stage, c *spool.Claim) { t[s].Begin(c) }
