@@ -25,10 +25,13 @@ type Lease struct {
 	wake   env.Signal
 
 	// The heartbeat's task alone.
-	counter uint64
-	written []byte // the last record
-	beats   beats
-	absent  int // heartbeats in a row that didn't find the host on the roster
+	counter  uint64
+	written  []byte // the last record
+	beats    beats
+	absent   int      // heartbeats in a row that didn't find the host on the roster
+	rounds   int      // of looks for what others ask
+	roster   []string // names on it when the own entry was read
+	rosterAt int      // the round in which it is read again in any case
 
 	mu      sync.Mutex    // never held across a call to Env
 	proven  time.Duration // when the last renewal that worked was begun
@@ -221,12 +224,13 @@ func (l *Lease) beatLoop() {
 		if l.ctx.Err() == nil {
 			l.look()
 		}
+		l.rounds++
 	}
 }
 
 // beat renews once and says whether it worked.
 func (l *Lease) beat(start time.Duration) bool {
-	if l.checkClock() <= 0 || l.superseded() {
+	if l.checkClock() <= 0 || l.turn(1) && l.superseded() {
 		return false
 	}
 	start = max(start, l.cfg.Env.Now())

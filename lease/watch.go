@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -41,6 +42,14 @@ const (
 // listing is the same.
 const rosterRounds = 30
 
+// The pace, in rounds, at which a watcher that sees nothing amiss lists directories.
+// The records of hosts that live are read in every round: what goes amiss shows
+// there, and then the directories are listed in every round, too.
+const (
+	dirRounds = 5 // roster, blames, the other hosts' directories, hosts at rest
+	allRounds = 2 // times that: all owners of directories, and the own ones
+)
+
 // Watcher observes the other hosts, each on the observer's own clock. Round is
 // for one task; Hosts and Blamed may be called by any.
 type Watcher struct {
@@ -48,7 +57,11 @@ type Watcher struct {
 	f   files
 
 	// Round's task alone.
+	pace    int // dirRounds, or less where the TTL is short
 	rounds  int
+	uneasy  bool          // something is amiss, or couldn't be listed
+	owned   []*watched    // as of the last listing
+	bases   []string      // whose directories there are
 	last    time.Duration // start of the last round
 	wasGood bool          // it counted
 	good    time.Duration // the time that passed while all was well with this observer
@@ -69,6 +82,8 @@ type watched struct {
 	command bool
 
 	looked  bool
+	lookAt  int               // the round in which it is looked at in any case
+	listAt  int               // the same, for its directories
 	digest  [sha256.Size]byte // of the record, whatever it holds
 	changed time.Duration     // own clock, when a change was seen, or the first look
 	moved   bool              // a change was seen, not only a first look
@@ -101,7 +116,14 @@ func NewWatcher(cfg WatchConfig) *Watcher {
 	if cfg.Warn == nil {
 		cfg.Warn = func(string, ...any) {}
 	}
-	return &Watcher{cfg: cfg, f: filesOf(cfg.Env), hosts: map[string]*watched{}, members: map[string]Member{}}
+	return &Watcher{cfg: cfg, f: filesOf(cfg.Env), hosts: map[string]*watched{}, members: map[string]Member{},
+		pace: pace(cfg.TTL, cfg.Heartbeat, dirRounds), uneasy: true}
+}
+
+// pace is how many heartbeats may pass between two looks for what isn't urgent: at
+// most longest, and half the lease time.
+func pace(ttl, heartbeat time.Duration, longest int) int {
+	return max(1, min(longest, int(ttl/2/heartbeat)))
 }
 
 // Round looks once; to be called every heartbeat, on a task that nobody waits
@@ -109,24 +131,32 @@ func NewWatcher(cfg WatchConfig) *Watcher {
 // of others proves nothing. It returns all epochs known to be over that still
 // have directories, by host and number.
 func (w *Watcher) Round(ctx context.Context, ownRenewalWorked bool) []Over {
-	owners, err := w.owners()
+	all := w.uneasy || w.rounds%(w.pace*allRounds) == 0
+	err := w.owners(all || w.rounds%w.pace == 0, all)
 	w.tick(err == nil && ownRenewalWorked)
+	w.uneasy = err != nil
 	if err != nil {
 		w.cfg.Warn("watch-failed", "host", w.cfg.Self, "err", err)
 		return nil
 	}
-	w.lookForBlame()
 	var over []Over
-	for _, h := range w.choose(owners) {
+	for _, h := range w.choose(w.owned) {
 		if ctx.Err() != nil {
 			break
 		}
-		found, err := w.watch(ctx, h)
+		if !all && w.rounds < h.lookAt && (h.rests() || h.owner == w.cfg.Self) {
+			continue
+		}
+		found, err := w.watch(ctx, h, all || w.rounds >= h.listAt)
 		if err != nil {
+			w.uneasy = true
 			w.cfg.Warn("watch-failed", "host", h.owner, "err", err)
 			continue
 		}
 		over = append(over, found...)
+	}
+	for _, h := range w.owned {
+		w.uneasy = w.uneasy || w.amiss(h)
 	}
 	w.show()
 	return over
@@ -144,26 +174,30 @@ func (w *Watcher) tick(good bool) {
 	w.rounds++
 }
 
-// owners lists everybody who is enrolled or has epoch directories, and makes
-// them known. Any listing that fails makes the round a bad one.
-func (w *Watcher) owners() ([]*watched, error) {
+// owners lists everybody who is enrolled (roster) or has epoch directories (all), and
+// makes them known. Any listing that fails makes the round a bad one.
+func (w *Watcher) owners(roster, all bool) error {
+	if !roster {
+		return nil
+	}
+	w.lookForBlame()
 	if err := w.readRoster(); err != nil {
-		return nil, err
+		return err
 	}
-	var all []string
-	for host := range w.members {
-		all = append(all, host)
-	}
-	for _, base := range epochBases {
-		found, err := names(w.f.fs, base)
-		if err != nil {
-			return nil, fmt.Errorf("list %s: %w", base, err)
+	if all {
+		w.bases = nil
+		for _, base := range epochBases {
+			found, err := names(w.f.fs, base)
+			if err != nil {
+				return fmt.Errorf("list %s: %w", base, err)
+			}
+			w.bases = append(w.bases, found...)
 		}
-		all = append(all, found...)
 	}
-	slices.Sort(all)
-	var owners []*watched
-	for _, owner := range slices.Compact(all) {
+	hosts := slices.Concat(slices.Collect(maps.Keys(w.members)), w.bases)
+	slices.Sort(hosts)
+	w.owned = nil
+	for _, owner := range slices.Compact(hosts) {
 		_, command, ok := ownerName(owner)
 		if !ok {
 			continue
@@ -174,9 +208,9 @@ func (w *Watcher) owners() ([]*watched, error) {
 				over: map[uint64]Over{}, refused: map[uint64]int{}}
 			w.hosts[owner] = h
 		}
-		owners = append(owners, h)
+		w.owned = append(w.owned, h)
 	}
-	return owners, nil
+	return nil
 }
 
 // readRoster reads it again if its listing has changed, and now and then.
@@ -223,17 +257,47 @@ func (h *watched) suspect(heartbeat time.Duration) bool {
 	return h.looked && !h.rec.Goodbye && h.silent >= 2*heartbeat && h.silent < time.Hour
 }
 
-// watch looks at one host and returns its epochs that are over.
-func (w *Watcher) watch(ctx context.Context, h *watched) ([]Over, error) {
+// rests: there is nothing of it to be taken over, and it isn't at work as far as is
+// known. That it starts is seen a few rounds later. A command has no record.
+func (h *watched) rests() bool {
+	return h.looked && (h.command || len(h.since) == 0 && (!h.known || h.rec.Goodbye || h.silent > 0))
+}
+
+// amiss: its directories have to be looked at in every round, since an epoch of it is
+// over, or may be so soon, or one is there that its record doesn't account for.
+func (w *Watcher) amiss(h *watched) bool {
+	if len(h.since) == 0 {
+		return false
+	}
+	if len(h.over) > 0 || h.owner == w.cfg.Self {
+		return len(h.over) > 0
+	}
+	if h.command {
+		return false
+	}
+	return !h.known || h.rec.Goodbye || h.silent >= 2*w.interval(h) || slices.Max(slices.Collect(maps.Keys(h.since))) > h.highest
+}
+
+// watch looks at one host and returns its epochs that are over. Its directories are
+// listed if dirs is set, or if its record tells of what they have to show.
+func (w *Watcher) watch(ctx context.Context, h *watched, dirs bool) ([]Over, error) {
+	highest := h.highest
 	changed, err := w.read(h)
 	if err != nil {
 		h.lastAt = w.good // this stretch doesn't count
 		return nil, err
 	}
-	epochs, err := epochDirs(w.f.fs, h.owner)
-	if err != nil {
-		h.lastAt = w.good
-		return nil, err
+	h.lookAt = w.rounds + w.pace
+	if h.owner == w.cfg.Self {
+		h.lookAt = w.rounds + w.pace*allRounds
+	}
+	epochs := slices.Sorted(maps.Keys(h.since))
+	if dirs || h.highest != highest || h.rec.Goodbye {
+		if epochs, err = epochDirs(w.f.fs, h.owner); err != nil {
+			h.lastAt = w.good
+			return nil, err
+		}
+		h.listAt = w.rounds + w.pace
 	}
 	w.age(h, epochs, changed)
 	w.seeFence(h)
