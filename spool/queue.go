@@ -87,8 +87,8 @@ const (
 
 	// makersFor is how long an entry is left to the host that put it there, and
 	// othersFor to the one that it falls to: claims that two make are lost to one.
-	makersFor = 100 * time.Millisecond
-	othersFor = 600 * time.Millisecond
+	makersFor = 400 * time.Millisecond
+	othersFor = 800 * time.Millisecond
 
 	// maxOthers is how many entries that fall to other hosts are tried from one
 	// listing: who is alive gets there itself, and each that is taken from it is a
@@ -123,6 +123,14 @@ func (q *Queue) take() (n Name, ok bool) {
 	q.batch = q.batch[1:]
 	q.taken++
 	return n, ok
+}
+
+// minute is that of the next entry's id; ok is false if nothing is left.
+func (q *Queue) minute() (minute uint64, ok bool) {
+	if len(q.batch) == 0 {
+		return 0, false
+	}
+	return q.batch[0].key >> 32, true
 }
 
 // Missed tells that the entry handed out last was somebody else's already.
@@ -278,8 +286,11 @@ func (l *lister) cut() {
 // hash of id and host.
 func (l *lister) key(id string) uint64 {
 	h := fnv1a(fnv1a(fnvStart, l.q.host), id)
-	// The first eight digits of a UUIDv7 are slices of about a minute.
-	var minute uint64
+	return minuteOf(id)<<32 | uint64(h)&^otherBit
+}
+
+// minuteOf is the first eight digits of a UUIDv7: slices of about a minute.
+func minuteOf(id string) (minute uint64) {
 	for i := range 8 {
 		c := id[i]
 		v := uint64(c - '0')
@@ -288,7 +299,7 @@ func (l *lister) key(id string) uint64 {
 		}
 		minute = minute<<4 | v
 	}
-	return minute<<32 | uint64(h)&^otherBit
+	return minute
 }
 
 const fnvStart = 2166136261

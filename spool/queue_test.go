@@ -188,9 +188,9 @@ func TestQueueShares(t *testing.T) {
 			}
 			given[n.ID] = host
 		}
-		e.pass(500 * time.Millisecond)
+		e.pass(700 * time.Millisecond)
 		if got := len(drain(t, q)); got != len(first) {
-			t.Errorf("%s takes the others' after half a second: %d", host, got)
+			t.Errorf("%s takes the others' after 0.7 s: %d", host, got)
 		}
 		e.pass(200 * time.Millisecond)
 		all := drain(t, q)
@@ -221,7 +221,7 @@ func TestQueueShares(t *testing.T) {
 	if got := len(drain(t, q)); got != 0 {
 		t.Errorf("%d were taken from those who put them there", got)
 	}
-	e.pass(100 * time.Millisecond)
+	e.pass(400 * time.Millisecond)
 	if got := len(drain(t, q)); got < 45 || got > 120 {
 		t.Errorf("%d of 240 after a moment", got)
 	}

@@ -88,7 +88,7 @@ func (s *Sealed) Publish() error {
 	if verdict != Done {
 		return fmt.Errorf("publish %s: %w", s.Name.ID, err)
 	}
-	s.in.offer(next, Offer{entry, s.output, s.outputData})
+	s.in.offer(next, Offer{Name: entry, File: s.output, Data: s.outputData})
 	if err := s.in.removeName(s.path); err != nil {
 		return fmt.Errorf("retire %s: %w", s.Name.ID, err)
 	}

@@ -3,7 +3,6 @@ package spool
 import (
 	"context"
 	"errors"
-	"slices"
 	"sync"
 	"time"
 
@@ -38,24 +37,15 @@ type Taker struct {
 
 	mu      sync.Mutex // never held across a call to Env
 	look    bool       // there may be something that only a listing shows
-	offered []Offer    // put there by this instance, not tried yet; oldest first
-	peers   Peers      // by the last listing
+	offered offers     // put there by this instance
 	busy    int
 	lost    int
 	won     int
 }
 
-// maxOffered bounds what is kept of offers. What is over it is listed: a host that
-// is so far behind shares its entries with the others, if there are any.
-const (
-	maxOffered      = 16
-	maxOfferedAlone = 512
-	// maxForeign is from how many on only those are kept that fall to this host.
-	maxForeign = 2
-	// worthwhile is how many claims won out of a listing call for the next one as soon
-	// as it is used up.
-	worthwhile = 8
-)
+// worthwhile is how many claims won out of a listing call for the next one as soon
+// as it is used up; and how many offers that wait call for none.
+const worthwhile = 8
 
 // maxLost is how many claims in a row a pass may lose. Where others are quicker
 // it is better to come back later.
@@ -88,6 +78,9 @@ type Offer struct {
 	Name Name
 	File vfs.ID
 	Data []byte // nil = read it
+
+	at  time.Duration // when it was offered
+	own bool          // it falls to this host
 }
 
 // maxOfferedData is how long a file may be to be offered with what is in it.
@@ -98,16 +91,10 @@ func (t *Taker) Offer(o Offer) {
 	if len(o.Data) > maxOfferedData {
 		o.Data = nil
 	}
+	o.at = t.In.Env.Now()
 	t.mu.Lock()
-	n, self := len(t.offered), slices.Index(t.peers.Hosts, t.In.Host)
-	alone := len(t.peers.Hosts) < 2 || self < 0
-	switch {
-	case n >= maxOfferedAlone || n >= maxOffered && !alone:
+	if !t.offered.add(o) {
 		t.look = true
-	case n >= maxForeign && !alone && t.peers.fall(o.Name.ID) != self:
-		// This host is behind: the one that it falls to will find it.
-	default:
-		t.offered = append(t.offered, o)
 	}
 	t.mu.Unlock()
 	t.wake.Notify()
@@ -200,34 +187,58 @@ func (t *Taker) count(busy, won, lost int) {
 // poller decides where a taker's next entry comes from. It belongs to the
 // taker's task.
 type poller struct {
-	t     *Taker
-	q     *Queue
-	pause time.Duration // between listings that found nothing
-	due   time.Duration // when to list again
-	won   int           // claims won out of this listing
+	t      *Taker
+	q      *Queue
+	pause  time.Duration // between listings that found nothing
+	due    time.Duration // when to list again
+	won    int           // claims won out of this listing
+	behind bool          // at the last listing so many offers waited that no other was needed
+	inARow int           // offers tried since the last entry from a listing
 
 	listed bool // the last entry was from the listing
 }
 
-// next is the next entry to try: from the listing, which is older than what was
-// offered since; from the offers; or from a fresh listing, if it is time for one.
-// A listing that was worth it is followed by another as soon as it is used up.
+// next is the next entry to try: from the listing, or from the offers; see first. A
+// fresh listing is made if it is time for one. A listing that was worth it is followed
+// by another as soon as it is used up, if there are no offers.
 func (p *poller) next() (o Offer, ok bool, err error) {
-	if p.q.stale() || p.q.Left() == 0 && (p.asked() || p.won >= worthwhile || p.t.In.Env.Now() >= p.due) {
+	now := p.t.In.Env.Now()
+	fed := p.fed(now)
+	if p.behind && !fed {
+		p.behind, p.pause, p.due = false, p.t.Poll, min(p.due, now+p.t.Poll)
+	}
+	if p.q.stale() || p.q.Left() == 0 && (p.asked() || p.won >= worthwhile && !fed || now >= p.due) {
 		if err := p.list(); err != nil {
 			return o, false, err
 		}
 	}
-	if o.Name, p.listed = p.q.take(); p.listed {
-		return o, true, nil
-	}
 	p.t.mu.Lock()
 	defer p.t.mu.Unlock()
-	if len(p.t.offered) == 0 {
-		return o, false, nil
+	i := p.t.offered.next(now, p.q.Left() == 0)
+	if i < 0 || p.first(p.t.offered.all[i]) {
+		p.inARow = 0
+		o.Name, p.listed = p.q.take()
+		return o, p.listed, nil
 	}
-	o, p.t.offered = p.t.offered[0], p.t.offered[1:]
-	return o, true, nil
+	p.listed = false
+	p.inARow++
+	return p.t.offered.take(i), true, nil
+}
+
+// fed says whether there is an offer to try.
+func (p *poller) fed(now time.Duration) bool {
+	p.t.mu.Lock()
+	defer p.t.mu.Unlock()
+	return p.t.offered.next(now, false) >= 0
+}
+
+// first says whether the listing's next entry comes before an offer. It does where
+// this host is alone, since it is older than what was offered since. Elsewhere the
+// entries are mostly others', who know what is in them: those of an older minute do,
+// and of the same one now and then.
+func (p *poller) first(o Offer) bool {
+	minute, ok := p.q.minute()
+	return ok && (p.t.offered.alone() || p.inARow >= ownInARow || minute < minuteOf(o.Name.ID))
 }
 
 // asked says, once, whether somebody gave a hint.
@@ -244,30 +255,27 @@ func (p *poller) list() error {
 	t := p.t
 	known := map[string]bool{}
 	t.mu.Lock()
-	offered := t.offered
-	t.mu.Unlock()
-	for _, o := range offered {
+	n := len(t.offered.all)
+	for _, o := range t.offered.all {
 		known[FormatEntry(o.Name)] = false
 	}
+	t.mu.Unlock()
+	unripe := p.q.unripe
 	err := p.q.list(known)
 	if err == nil {
-		t.mu.Lock()
-		rest := t.offered[len(offered):] // none was taken meanwhile: that is this task's to do
-		var there []Offer
-		for _, o := range offered {
-			if known[FormatEntry(o.Name)] {
-				there = append(there, o)
-			}
-		}
-		t.offered = append(there, rest...)
-		t.peers = p.q.peers
+		t.mu.Lock() // none was taken meanwhile: that is this task's to do
+		t.offered.listed(n, func(o Offer) bool { return known[FormatEntry(o.Name)] }, p.q.peers, t.In.Host)
+		p.behind = len(t.offered.all) >= worthwhile
 		t.mu.Unlock()
 	}
 	now := t.In.Env.Now()
 	switch p.won = 0; {
+	case p.behind:
 	case p.q.Left() > 0:
 		p.pause = t.Poll
-	case p.q.unripe > 0:
+	case p.q.unripe > 0 && unripe == 0:
+		// What others leave is taken the next time. More that is unripe then is work
+		// that they have in hand.
 		p.pause = min(p.pause, 2*t.Poll)
 	}
 	p.due = now + p.pause
@@ -284,10 +292,16 @@ func (p *poller) leave() {
 // rest is how long to wait for a wake. While there is something to try, or to
 // list, and no room for it, that is what is waited for.
 func (p *poller) rest() time.Duration {
-	if d := p.due - p.t.In.Env.Now(); d > 0 && p.q.Left() == 0 {
-		return d
+	now, d := p.t.In.Env.Now(), p.t.MaxPoll
+	if due := p.due - now; due > 0 && p.q.Left() == 0 {
+		d = due
 	}
-	return p.t.MaxPoll
+	p.t.mu.Lock()
+	defer p.t.mu.Unlock()
+	if at, ok := p.t.offered.ripe(); ok && at > now {
+		d = min(d, at-now)
+	}
+	return d
 }
 
 // Translator is the translate stage: its work is a pure function.

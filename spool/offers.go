@@ -1,0 +1,82 @@
+package spool
+
+import (
+	"slices"
+	"time"
+)
+
+// offers are the entries that this instance put into a stage's directory and has
+// not tried yet, oldest first. Its holder guards it.
+//
+// A host that isn't alone may try each of them at once. Those that fall to
+// another host it leaves to that one from when that one may begin with them
+// (makersFor) until it should have (othersFor).
+type offers struct {
+	all   []Offer
+	peers Peers // by the last listing
+	self  int   // among them; -1: none of them
+}
+
+const (
+	// maxOffers is how many are kept. What is over it is listed, and read.
+	maxOffers = 512
+	// ownInARow is how many offers are tried in a row while others' entries of the
+	// same minute wait.
+	ownInARow = 15
+)
+
+func (o *offers) alone() bool { return len(o.peers.Hosts) < 2 || o.self < 0 }
+
+// add keeps an offer, if there is room for it.
+func (o *offers) add(of Offer) bool {
+	if len(o.all) >= maxOffers {
+		return false
+	}
+	of.own = o.falls(of)
+	o.all = append(o.all, of)
+	return true
+}
+
+func (o *offers) falls(of Offer) bool { return o.alone() || o.peers.fall(of.Name.ID) == o.self }
+
+// next is the place of the offer to try now: -1 = there is none now. left has it be
+// one that was left to another host for long enough.
+func (o *offers) next(now time.Duration, left bool) int {
+	return slices.IndexFunc(o.all, func(of Offer) bool {
+		age := now - of.at
+		return of.own || age < makersFor || left && age >= othersFor
+	})
+}
+
+func (o *offers) take(i int) Offer {
+	of := o.all[i]
+	if i == 0 { // the usual case, and the others needn't be moved
+		o.all[0] = Offer{}
+		o.all = o.all[1:]
+		return of
+	}
+	o.all = slices.Delete(o.all, i, i+1)
+	return of
+}
+
+// ripe is when the oldest offer may be tried that was left to another host.
+func (o *offers) ripe() (at time.Duration, ok bool) {
+	if len(o.all) == 0 {
+		return 0, false
+	}
+	return o.all[0].at + othersFor, true
+}
+
+// listed keeps those that a listing showed, of the first n, and those that came
+// since.
+func (o *offers) listed(n int, there func(Offer) bool, peers Peers, host string) {
+	o.peers, o.self = peers, slices.Index(peers.Hosts, host)
+	var all []Offer
+	for i, of := range o.all {
+		if i >= n || there(of) {
+			of.own = o.falls(of)
+			all = append(all, of)
+		}
+	}
+	o.all = all
+}
