@@ -31,6 +31,7 @@ type Queue struct {
 	unripe int                      // entries that were left to others, or are to wait
 	peers  Peers                    // at the last listing
 	Strays []string                 // names in the stage directory that are none of ours
+	canary time.Duration            // when a listing showed the own one, 0 = none did
 	// Depth is the number of entries in the last listing.
 	Depth int
 }
@@ -181,7 +182,10 @@ func (l *lister) add(name string) {
 	q := l.q
 	n, ok := l.parse(name)
 	if !ok || n.Ext != l.ext {
-		if !IsCanary(name, l.ext) && len(q.Strays) < maxStrays {
+		switch {
+		case name == CanaryName(q.host, l.ext):
+			q.canary = l.now
+		case !IsCanary(name, l.ext) && len(q.Strays) < maxStrays:
 			q.Strays = append(q.Strays, name)
 		}
 		return

@@ -41,6 +41,7 @@ type Taker struct {
 	busy    int
 	lost    int
 	won     int
+	canary  time.Duration // when a listing showed this host's, 0 = none did
 }
 
 // worthwhile is how many claims won out of a listing call for the next one as soon
@@ -112,6 +113,13 @@ func (t *Taker) Claims() (won, lost int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.won, t.lost
+}
+
+// CanarySeen is when a listing last showed this host's canary; 0 = none did.
+func (t *Taker) CanarySeen() time.Duration {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.canary
 }
 
 // Run takes entries until ctx is done, then waits for the tasks that work on
@@ -266,6 +274,7 @@ func (p *poller) list() error {
 		t.mu.Lock() // none was taken meanwhile: that is this task's to do
 		t.offered.listed(n, func(o Offer) bool { return known[FormatEntry(o.Name)] }, p.q.peers, t.In.Host)
 		p.behind = len(t.offered.all) >= worthwhile
+		t.canary = p.q.canary
 		t.mu.Unlock()
 	}
 	now := t.In.Env.Now()

@@ -116,25 +116,30 @@ func (s *session) taker(before, stage spool.Stage, work func(context.Context, *s
 	return t.Init()
 }
 
+// takerOf is this instance's taker of a stage; nil if it has none.
+func (s *session) takerOf(stage spool.Stage) *spool.Taker {
+	switch {
+	case stage == spool.Translate:
+		return s.translate
+	case stage == spool.Submit && s.engine != nil:
+		return s.engine.Taker()
+	case stage == spool.Submit:
+		return s.handover
+	}
+	return nil
+}
+
 // offer hands an entry that this instance made to its own next stage.
 func (s *session) offer(stage spool.Stage, o spool.Offer) {
-	switch {
-	case stage == spool.Translate && s.translate != nil:
-		s.translate.Offer(o)
-	case stage == spool.Submit && s.engine != nil:
-		s.engine.Taker().Offer(o)
-	case stage == spool.Submit && s.handover != nil:
-		s.handover.Offer(o)
+	if t := s.takerOf(stage); t != nil {
+		t.Offer(o)
 	}
 }
 
 // hintSubmit tells that entries came for submit that nobody offered.
 func (s *session) hintSubmit() {
-	switch {
-	case s.engine != nil:
-		s.engine.Taker().Hint()
-	case s.handover != nil:
-		s.handover.Hint()
+	if t := s.takerOf(spool.Submit); t != nil {
+		t.Hint()
 	}
 }
 
