@@ -40,7 +40,7 @@ const (
 
 // rosterRounds is after how many rounds the roster is read again although its
 // listing is the same.
-const rosterRounds = 30
+const rosterRounds = 60
 
 // The pace, in rounds, at which a watcher that sees nothing amiss lists directories.
 // The records of hosts that live are read in every round: what goes amiss shows
@@ -287,20 +287,18 @@ func (w *Watcher) watch(ctx context.Context, h *watched, dirs bool) ([]Over, err
 		h.lastAt = w.good // this stretch doesn't count
 		return nil, err
 	}
-	h.lookAt = w.rounds + w.pace
-	if h.owner == w.cfg.Self {
-		h.lookAt = w.rounds + w.pace*allRounds
-	}
 	epochs := slices.Sorted(maps.Keys(h.since))
-	if dirs || h.highest != highest || h.rec.Goodbye {
+	if dirs = dirs || h.highest != highest || h.rec.Goodbye && len(epochs) > 0; dirs {
 		if epochs, err = epochDirs(w.f.fs, h.owner); err != nil {
 			h.lastAt = w.good
 			return nil, err
 		}
-		h.listAt = w.rounds + w.pace
 	}
 	w.age(h, epochs, changed)
-	w.seeFence(h)
+	w.plan(h, dirs)
+	if dirs || changed {
+		w.seeFence(h)
+	}
 	var found []Over
 	for _, n := range epochs {
 		if _, done := h.over[n]; !done {
@@ -313,6 +311,22 @@ func (w *Watcher) watch(ctx context.Context, h *watched, dirs bool) ([]Over, err
 		}
 	}
 	return found, nil
+}
+
+// plan says when a host that was looked at is looked at again, if it doesn't live, and
+// when its directories are, if they were just listed.
+func (w *Watcher) plan(h *watched, listed bool) {
+	next, list := w.pace, w.pace
+	if h.owner == w.cfg.Self {
+		next = w.pace * allRounds
+	}
+	if h.rests() {
+		list = w.pace * allRounds
+	}
+	h.lookAt = w.rounds + next
+	if listed {
+		h.listAt = w.rounds + list
+	}
 }
 
 // age adds the good time since the last look to the silence and to the age of
