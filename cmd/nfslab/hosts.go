@@ -52,6 +52,7 @@ func hosts(ctx context.Context, args []string, out io.Writer) (err error) {
 	flags := flag.NewFlagSet("nfslab hosts", flag.ExitOnError)
 	n := flags.Int("hosts", 2, "hosts, each with an NFS client of its own")
 	jobs := flags.Int("jobs", 300, "jobs of a round")
+	clients := flags.Int("clients", 4, "jobs on their way in at a time, to each host that takes some in")
 	rounds := flags.Int("rounds", 3, "rounds; their mean is shown")
 	idle := flags.Duration("idle", 40*time.Second, "how long to look at hosts without work")
 	version := flags.String("version", "4.2", "version of NFS")
@@ -65,7 +66,7 @@ func hosts(ctx context.Context, args []string, out io.Writer) (err error) {
 		stop()
 		err = errors.Join(err, l.Close())
 	}()
-	c := &crew{out: out, jobs: *jobs, rounds: *rounds, idle: *idle}
+	c := &crew{out: out, jobs: *jobs, clients: *clients, rounds: *rounds, idle: *idle}
 	for i := range *n {
 		h, err := l.AddHost(ctx, nfslab.HostConfig{Version: *version})
 		if err != nil {
@@ -85,10 +86,10 @@ func hosts(ctx context.Context, args []string, out io.Writer) (err error) {
 
 // crew are the hosts of a measurement.
 type crew struct {
-	out          io.Writer
-	jobs, rounds int
-	idle         time.Duration
-	members      []*hand
+	out                   io.Writer
+	jobs, rounds, clients int
+	idle                  time.Duration
+	members               []*hand
 }
 
 // hand is one of them, as the conductor has it.
@@ -202,7 +203,7 @@ func (c *crew) round(jobs, fed int) error {
 			share += jobs % fed
 		}
 		go func() {
-			_, err := c.members[i].do(bench.Order{Do: bench.DoSend, Jobs: share})
+			_, err := c.members[i].do(bench.Order{Do: bench.DoSend, Jobs: share, Clients: c.clients})
 			errs <- err
 		}()
 	}

@@ -18,8 +18,9 @@ import (
 
 // Order is what a member of a measurement is told to do, a JSON document a line.
 type Order struct {
-	Do   string `json:"do"`
-	Jobs int    `json:"jobs,omitempty"`
+	Do      string `json:"do"`
+	Jobs    int    `json:"jobs,omitempty"`
+	Clients int    `json:"clients,omitempty"` // jobs on their way in at a time
 }
 
 // What can be ordered. Each order is answered, in turn.
@@ -87,7 +88,7 @@ func (w *world) obey(ctx context.Context, o Order) error {
 			ids[i] = newID()
 		}
 		w.expect(ids, "")
-		return w.send(ctx, ids, w.cfg.Clients)
+		return w.send(ctx, ids, max(o.Clients, 1))
 	case DoLook:
 		return nil
 	}
