@@ -1,5 +1,7 @@
 package spool
 
+import "time"
+
 // The doors through which the tests look at what is not exported.
 var (
 	EncodedEpoch = epochName
@@ -40,3 +42,28 @@ func (j *Journal) Waiting() int {
 
 // Seen is how many names of entries that came back a queue remembers.
 func (q *Queue) Seen() int { return len(q.seen) }
+
+// Offers are what a taker keeps of what it was offered.
+type Offers struct{ o offers }
+
+func (x *Offers) Listed(n int, there func(Offer) bool, p Peers, host string) {
+	x.o.listed(n, there, p, host)
+}
+func (x *Offers) Add(id string, at time.Duration) bool {
+	return x.o.add(Offer{Name: Name{ID: id}, at: at})
+}
+
+// Next is the id of the offer to try, which is kept; "" = none.
+func (x *Offers) Next(now time.Duration, left bool) string {
+	if i := x.o.next(now, left); i >= 0 {
+		return x.o.all[i].Name.ID
+	}
+	return ""
+}
+
+func (x *Offers) Take(now time.Duration) string { return x.o.take(x.o.next(now, true)).Name.ID }
+
+// MaxOffers is how many are kept.
+const MaxOffers = maxOffers
+
+func (p Peers) Fall(id string) int { return p.fall(id) }

@@ -48,6 +48,10 @@ type Taker struct {
 // as it is used up; and how many offers that wait call for none.
 const worthwhile = 8
 
+// listShare is the part of the time that goes into listings that nothing calls for, at
+// most.
+const listShare = 10
+
 // maxLost is how many claims in a row a pass may lose. Where others are quicker
 // it is better to come back later.
 const maxLost = 3
@@ -207,15 +211,16 @@ type poller struct {
 }
 
 // next is the next entry to try: from the listing, or from the offers; see first. A
-// fresh listing is made if it is time for one. A listing that was worth it is followed
-// by another as soon as it is used up, if there are no offers.
+// fresh listing is made if it is time for one: there may be older ones. One that was
+// worth it is followed by another as soon as it is used up, if there are no offers.
 func (p *poller) next() (o Offer, ok bool, err error) {
 	now := p.t.In.Env.Now()
 	fed := p.fed(now)
 	if p.behind && !fed {
 		p.behind, p.pause, p.due = false, p.t.Poll, min(p.due, now+p.t.Poll)
 	}
-	if p.q.stale() || p.q.Left() == 0 && (p.asked() || p.won >= worthwhile && !fed || now >= p.due) {
+	used := p.q.Left() == 0
+	if p.q.stale() || used && (p.asked() || p.won >= worthwhile && !fed) || (used || fed) && now >= p.due {
 		if err := p.list(); err != nil {
 			return o, false, err
 		}
@@ -233,11 +238,12 @@ func (p *poller) next() (o Offer, ok bool, err error) {
 	return p.t.offered.take(i), true, nil
 }
 
-// fed says whether there is an offer to try.
+// fed says whether this host, of several, has an offer to try: then it needs no listing
+// to have something to do, and may not get to the end of the one that it has.
 func (p *poller) fed(now time.Duration) bool {
 	p.t.mu.Lock()
 	defer p.t.mu.Unlock()
-	return p.t.offered.next(now, false) >= 0
+	return !p.t.offered.alone() && p.t.offered.next(now, false) >= 0
 }
 
 // first says whether the listing's next entry comes before an offer. It does where
@@ -268,12 +274,12 @@ func (p *poller) list() error {
 		known[FormatEntry(o.Name)] = false
 	}
 	t.mu.Unlock()
-	unripe := p.q.unripe
+	unripe, began := p.q.unripe, t.In.Env.Now()
 	err := p.q.list(known)
 	if err == nil {
 		t.mu.Lock() // none was taken meanwhile: that is this task's to do
 		t.offered.listed(n, func(o Offer) bool { return known[FormatEntry(o.Name)] }, p.q.peers, t.In.Host)
-		p.behind = len(t.offered.all) >= worthwhile
+		p.behind = !t.offered.alone() && len(t.offered.all) >= worthwhile
 		t.canary = p.q.canary
 		t.mu.Unlock()
 	}
@@ -287,7 +293,7 @@ func (p *poller) list() error {
 		// that they have in hand.
 		p.pause = min(p.pause, 2*t.Poll)
 	}
-	p.due = now + p.pause
+	p.due = now + max(p.pause, listShare*(now-began))
 	p.pause = min(2*p.pause, t.MaxPoll)
 	return err
 }

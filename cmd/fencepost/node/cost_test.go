@@ -2,6 +2,8 @@ package node_test
 
 import (
 	"context"
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -175,4 +177,58 @@ func TestTwoHostsCalls(t *testing.T) {
 			t.Errorf("two hosts, jobs come in at %d: %d files read, %d claims lost", fed, reads, lost)
 		}
 	}
+}
+
+// TestNobodysEntries: on hosts that have more of their own than they can do, entries
+// that neither of them put there don't wait for the end of it; older ones go first.
+func TestNobodysEntries(t *testing.T) {
+	w := newWorld(t, "a", "b")
+	w.m.Before = func(op memfs.Op) {
+		if h := w.hosts[op.View]; h != nil {
+			_ = h.Sleep(context.Background(), time.Millisecond)
+		}
+	}
+	a, b := w.costly("a"), w.costly("b")
+	w.w.RunFor(10 * time.Second)
+	w.hosts = map[string]*envtest.Host{"a": a.Host, "b": b.Host}
+	feeding := true
+	for i, h := range []*costly{a, b} {
+		for client := range 2 {
+			h.Go("client", func() {
+				for j := 0; feeding; j++ {
+					id, data := xmlJob(t, (8*i+client)<<32|j)
+					if _, err := h.node.Accept(id, data, nil); err != nil {
+						t.Error(err)
+					}
+				}
+			})
+		}
+	}
+	w.w.RunFor(2 * time.Second)
+	put := func(format string, n int) (ids []string) {
+		elsewhere := w.m.View("else")
+		for i := range n {
+			id := fmt.Sprintf(format, i)
+			if _, err := elsewhere.Create("xml/"+id+".xml", xmlOf(t, id)); err != nil {
+				t.Fatal(err)
+			}
+			ids = append(ids, id)
+		}
+		return ids
+	}
+	within := func(what string, ids []string, most time.Duration) {
+		began, before := w.w.Now(), len(w.c.runs)
+		ok := w.w.RunUntil(most, func() bool {
+			return !slices.ContainsFunc(ids, func(id string) bool { return w.c.runs[id] == 0 })
+		})
+		if took := w.w.Now() - began; !ok {
+			t.Errorf("%s: not all were taken after %v, in which %d others were", what, took, len(w.c.runs)-before)
+		} else {
+			t.Logf("%s: taken after %v", what, took)
+		}
+	}
+	within("of an older minute", put("0190a1b1-0000-7000-8000-%012x", 30), 8*time.Second)
+	within("of the same minute", put("0190a1b2-c3d4-7000-9000-%012x", 10), 12*time.Second)
+	feeding = false
+	w.m.Before = nil
 }
