@@ -28,7 +28,8 @@ type Queue struct {
 	taken  int
 	seen   map[string]time.Duration // when an entry with a generation was first seen
 	first  map[uint64]time.Duration // when an entry that others may take was first seen, by its key
-	unripe int                      // entries that were left to others, or are to wait
+	unripe int                      // entries that were left to others
+	ripeAt time.Duration            // when the first of those that came back has waited; 0 = none waits
 	peers  Peers                    // at the last listing
 	Strays []string                 // names in the stage directory that are none of ours
 	canary time.Duration            // when a listing showed the own one, 0 = none did
@@ -151,7 +152,7 @@ func (q *Queue) list(known map[string]bool) error {
 		l.peers = q.Peers()
 		l.self = slices.Index(l.peers.Hosts, q.host)
 	}
-	q.batch, q.Strays, q.taken, q.misses, q.Depth, q.unripe = q.batch[:0], nil, 0, 0, 0, 0
+	q.batch, q.Strays, q.taken, q.misses, q.Depth, q.unripe, q.ripeAt = q.batch[:0], nil, 0, 0, 0, 0, 0
 	if err := vfs.Each(q.s.FS, q.s.Layout.Input(q.stage).Dir, l.add); err != nil {
 		q.batch = nil
 		return err
@@ -196,7 +197,10 @@ func (l *lister) add(name string) {
 		return
 	}
 	key := l.key(n.ID)
-	if n.Gen > 0 && !l.ripe(name, n.Gen) || !l.turn(n.ID, &key) {
+	switch {
+	case n.Gen > 0 && !l.ripe(name, n.Gen):
+		return
+	case !l.turn(n.ID, &key):
 		q.unripe++
 		return
 	}
@@ -224,7 +228,11 @@ func (l *lister) ripe(name string, gen int) bool {
 		first = l.now
 	}
 	l.seen[name] = first
-	return l.now-first >= Backoff(gen)
+	at := first + Backoff(gen)
+	if at > l.now && (l.q.ripeAt == 0 || at < l.q.ripeAt) {
+		l.q.ripeAt = at
+	}
+	return at <= l.now
 }
 
 // otherBit makes other hosts' entries of a minute come after the own ones.

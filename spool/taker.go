@@ -294,6 +294,9 @@ func (p *poller) list() error {
 		p.pause = min(p.pause, 2*t.Poll)
 	}
 	p.due = now + max(p.pause, listShare*(now-began))
+	if at := p.q.ripeAt; at > 0 {
+		p.due = min(p.due, max(at, now+t.Poll))
+	}
 	p.pause = min(2*p.pause, t.MaxPoll)
 	return err
 }
