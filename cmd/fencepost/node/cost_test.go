@@ -182,53 +182,56 @@ func TestTwoHostsCalls(t *testing.T) {
 // TestNobodysEntries: on hosts that have more of their own than they can do, entries
 // that neither of them put there don't wait for the end of it; older ones go first.
 func TestNobodysEntries(t *testing.T) {
-	w := newWorld(t, "a", "b")
-	w.m.Before = func(op memfs.Op) {
-		if h := w.hosts[op.View]; h != nil {
-			_ = h.Sleep(context.Background(), time.Millisecond)
-		}
-	}
-	a, b := w.costly("a"), w.costly("b")
-	w.w.RunFor(10 * time.Second)
-	w.hosts = map[string]*envtest.Host{"a": a.Host, "b": b.Host}
-	feeding := true
-	for i, h := range []*costly{a, b} {
-		for client := range 2 {
-			h.Go("client", func() {
-				for j := 0; feeding; j++ {
-					id, data := xmlJob(t, (8*i+client)<<32|j)
-					if _, err := h.node.Accept(id, data, nil); err != nil {
-						t.Error(err)
-					}
+	for _, c := range []struct {
+		what    string
+		clients int // of each host; two workers keep up with one and a half
+		format  string
+		most    time.Duration
+	}{
+		{"of the same minute", 2, "0190a1b2-c3d4-7000-9000-%012x", 5 * time.Second},
+		{"of an older minute", 4, "0190a1b1-0000-7000-8000-%012x", 6 * time.Second},
+	} {
+		t.Run(c.what, func(t *testing.T) {
+			w := newWorld(t, "a", "b")
+			w.m.Before = func(op memfs.Op) {
+				if h := w.hosts[op.View]; h != nil {
+					_ = h.Sleep(context.Background(), time.Millisecond)
 				}
-			})
-		}
-	}
-	w.w.RunFor(2 * time.Second)
-	put := func(format string, n int) (ids []string) {
-		elsewhere := w.m.View("else")
-		for i := range n {
-			id := fmt.Sprintf(format, i)
-			if _, err := elsewhere.Create("xml/"+id+".xml", xmlOf(t, id)); err != nil {
-				t.Fatal(err)
 			}
-			ids = append(ids, id)
-		}
-		return ids
-	}
-	within := func(what string, ids []string, most time.Duration) {
-		began, before := w.w.Now(), len(w.c.runs)
-		ok := w.w.RunUntil(most, func() bool {
-			return !slices.ContainsFunc(ids, func(id string) bool { return w.c.runs[id] == 0 })
+			a, b := w.costly("a"), w.costly("b")
+			w.w.RunFor(10 * time.Second)
+			w.hosts = map[string]*envtest.Host{"a": a.Host, "b": b.Host}
+			feeding := true
+			for i, h := range []*costly{a, b} {
+				for client := range c.clients {
+					h.Go("client", func() {
+						for j := 0; feeding; j++ {
+							id, data := xmlJob(t, (8*i+client)<<32|j)
+							if _, err := h.node.Accept(id, data, nil); err != nil {
+								t.Error(err)
+							}
+						}
+					})
+				}
+			}
+			w.w.RunFor(3 * time.Second)
+			var ids []string
+			for i := range 20 {
+				id := fmt.Sprintf(c.format, i)
+				if _, err := w.m.View("else").Create("xml/"+id+".xml", xmlOf(t, id)); err != nil {
+					t.Fatal(err)
+				}
+				ids = append(ids, id)
+			}
+			began, before := w.w.Now(), len(w.c.runs)
+			if !w.w.RunUntil(c.most, func() bool {
+				return !slices.ContainsFunc(ids, func(id string) bool { return w.c.runs[id] == 0 })
+			}) {
+				t.Errorf("not all were taken after %v, in which %d others were", c.most, len(w.c.runs)-before)
+			}
+			t.Logf("taken after %v", w.w.Now()-began)
+			feeding = false
+			w.m.Before = nil
 		})
-		if took := w.w.Now() - began; !ok {
-			t.Errorf("%s: not all were taken after %v, in which %d others were", what, took, len(w.c.runs)-before)
-		} else {
-			t.Logf("%s: taken after %v", what, took)
-		}
 	}
-	within("of an older minute", put("0190a1b1-0000-7000-8000-%012x", 30), 8*time.Second)
-	within("of the same minute", put("0190a1b2-c3d4-7000-9000-%012x", 10), 12*time.Second)
-	feeding = false
-	w.m.Before = nil
 }
