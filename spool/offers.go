@@ -15,6 +15,10 @@ type offers struct {
 	all   []Offer
 	peers Peers // by the last listing
 	self  int   // among them; -1: none of them
+
+	// Ids that were tried from this listing, and from the one before: a listing may
+	// show an entry before it is offered.
+	tried, before map[string]bool
 }
 
 const (
@@ -27,9 +31,12 @@ const (
 
 func (o *offers) alone() bool { return len(o.peers.Hosts) < 2 || o.self < 0 }
 
-// add keeps an offer, if there is room for it.
+// add keeps an offer, if there is room for it, and it wasn't tried already.
 func (o *offers) add(of Offer) bool {
-	if len(o.all) >= maxOffers {
+	switch {
+	case o.tried[of.Name.ID] || o.before[of.Name.ID]:
+		return true
+	case len(o.all) >= maxOffers:
 		return false
 	}
 	of.own = o.falls(of)
@@ -59,6 +66,20 @@ func (o *offers) take(i int) Offer {
 	return of
 }
 
+// instead is the offer of an entry that a listing showed, too, if there is one. It is
+// not tried again.
+func (o *offers) instead(n Name) Offer {
+	if o.tried == nil {
+		o.tried = map[string]bool{}
+	}
+	o.tried[n.ID] = true
+	i := slices.IndexFunc(o.all, func(of Offer) bool { return of.Name == n })
+	if i < 0 {
+		return Offer{Name: n}
+	}
+	return o.take(i)
+}
+
 // ripe is when the oldest offer may be tried that was left to another host.
 func (o *offers) ripe() (at time.Duration, ok bool) {
 	if len(o.all) == 0 {
@@ -78,5 +99,5 @@ func (o *offers) listed(n int, there func(Offer) bool, peers Peers, host string)
 			all = append(all, of)
 		}
 	}
-	o.all = all
+	o.all, o.before, o.tried = all, o.tried, nil
 }

@@ -230,8 +230,11 @@ func (p *poller) next() (o Offer, ok bool, err error) {
 	i := p.t.offered.next(now, p.q.Left() == 0)
 	if i < 0 || p.first(p.t.offered.all[i]) {
 		p.inARow = 0
-		o.Name, p.listed = p.q.take()
-		return o, p.listed, nil
+		n, ok := p.q.take()
+		if p.listed = ok; ok {
+			o = p.t.offered.instead(n)
+		}
+		return o, ok, nil
 	}
 	p.listed = false
 	p.inARow++
