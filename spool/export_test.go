@@ -50,8 +50,10 @@ func (x *Offers) Listed(n int, there func(Offer) bool, p Peers, host string) {
 	x.o.listed(n, there, p, host)
 }
 func (x *Offers) Add(id string, at time.Duration) bool {
-	return x.o.add(Offer{Name: Name{ID: id}, at: at})
+	return x.o.add(Offer{Name: Name{ID: id}, Data: []byte(id), at: at})
 }
+
+func (x *Offers) Instead(id string) Offer { return x.o.instead(Name{ID: id}) }
 
 // Next is the id of the offer to try, which is kept; "" = none.
 func (x *Offers) Next(now time.Duration, left bool) string {

@@ -27,6 +27,9 @@ const (
 	// ownInARow is how many offers are tried in a row while others' entries of the
 	// same minute wait.
 	ownInARow = 15
+	// maxTried bounds what is remembered of a listing. What it shows too early is
+	// offered a moment later.
+	maxTried = 256
 )
 
 func (o *offers) alone() bool { return len(o.peers.Hosts) < 2 || o.self < 0 }
@@ -69,6 +72,9 @@ func (o *offers) take(i int) Offer {
 // instead is the offer of an entry that a listing showed, too, if there is one. It is
 // not tried again.
 func (o *offers) instead(n Name) Offer {
+	if len(o.tried) >= maxTried {
+		o.before, o.tried = o.tried, nil
+	}
 	if o.tried == nil {
 		o.tried = map[string]bool{}
 	}

@@ -56,8 +56,22 @@ func TestOffers(t *testing.T) {
 			t.Errorf("peers %v: got %q and %q", p, first, second)
 		}
 	}
+	// Tried as a listing showed it, it isn't tried again when it is offered.
+	o = spool.Offers{}
+	o.Listed(0, all, peers, "a")
+	if of := o.Instead(ours); of.Data != nil {
+		t.Errorf("an offer out of nothing: %+v", of)
+	}
+	o.Add(theirs, 0)
+	if o.Add(ours, 0); o.Next(0, false) != theirs {
+		t.Errorf("it is tried twice")
+	}
+	if of := o.Instead(theirs); string(of.Data) != theirs || o.Next(0, true) != "" {
+		t.Errorf("got %+v, and %q is left", of, o.Next(0, true))
+	}
+	o = spool.Offers{}
 	n := 0
-	for o.Add(ours, 0) {
+	for o.Add(fmt.Sprint(n), 0) {
 		n++
 	}
 	if n != spool.MaxOffers {
