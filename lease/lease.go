@@ -36,6 +36,7 @@ type Lease struct {
 	mu      sync.Mutex    // never held across a call to Env
 	proven  time.Duration // when the last renewal that worked was begun
 	renewed bool          // the last one worked
+	last    Record        // as written then
 	lastErr error         // of the last one that didn't
 	drained bool
 	member  Member
@@ -88,6 +89,13 @@ func (l *Lease) Renewed() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.renewed && l.ctx.Err() == nil
+}
+
+// Record is what was written last, and when that was begun.
+func (l *Lease) Record() (r Record, at time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.last, l.proven
 }
 
 // Worn says why the instance must not claim although it has a lease: it was
@@ -291,7 +299,13 @@ func (l *Lease) write(goodbye bool) error {
 		return err
 	}
 	l.written = data
-	return l.grip.rec.Write(data)
+	if err := l.grip.rec.Write(data); err != nil {
+		return err
+	}
+	l.mu.Lock()
+	l.last = r
+	l.mu.Unlock()
+	return nil
 }
 
 // lastWords ends the context, then writes a record that says goodbye: from then

@@ -24,6 +24,9 @@ type WatchConfig struct {
 	Margin    time.Duration // default TTL/2
 	// CommandAge is how long the epoch of a command may live; default 10 min.
 	CommandAge time.Duration
+	// Own is the own record, and when it was written: it needn't be read to be shown.
+	// May be nil.
+	Own func() (Record, time.Duration)
 	// Warn tells of what deserves a line in the log. It must not block.
 	Warn func(event string, kv ...any)
 }

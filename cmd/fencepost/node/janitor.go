@@ -99,7 +99,7 @@ func (st *stuck) pass() {
 func (s *session) watch(ctx context.Context) {
 	cfg := s.n.cfg
 	w := lease.NewWatcher(lease.WatchConfig{Env: cfg.Env, Self: cfg.Identity.Host, Epoch: s.in.Epoch,
-		Heartbeat: cfg.Heartbeat, TTL: cfg.TTL, Warn: cfg.Warn})
+		Heartbeat: cfg.Heartbeat, TTL: cfg.TTL, Own: s.lease.Record, Warn: cfg.Warn})
 	s.n.mu.Lock()
 	s.n.watcher = w
 	s.n.mu.Unlock()
