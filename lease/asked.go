@@ -2,12 +2,24 @@ package lease
 
 import (
 	"context"
+	"path"
 	"slices"
 
 	"fencepost/spool"
 )
 
 // What others ask of an instance, looked at in each heartbeat.
+
+// askedBeats is in how many heartbeats everything is looked at once that others may
+// ask for. A fence is looked for in each, a drain in every other one.
+const askedBeats = 4
+
+// turn says whether it is the turn of what is looked at once in askedBeats heartbeats:
+// in the heartbeat of that place among them.
+func (l *Lease) turn(place int) bool {
+	pace := pace(l.cfg.TTL, l.cfg.Heartbeat, askedBeats)
+	return l.rounds%pace == place%pace
+}
 
 // look is the rest of each heartbeat: fences, a drain, the roster. Listings,
 // not opens: those may answer "no such file" from a cache. What can't be read is
@@ -24,12 +36,16 @@ func (l *Lease) look() {
 			return
 		}
 	}
-	if drained, err := Drained(l.f.fs, host); err == nil {
-		l.mu.Lock()
-		l.drained = drained
-		l.mu.Unlock()
+	if l.turn(0) || l.turn(2) {
+		if drained, err := Drained(l.f.fs, host); err == nil {
+			l.mu.Lock()
+			l.drained = drained
+			l.mu.Unlock()
+		}
 	}
-	l.lookAtRoster()
+	if l.absent > 0 || l.turn(3) {
+		l.lookAtRoster()
+	}
 }
 
 // fencedBy ends the lease, without goodbye: the epoch is over as it is.
@@ -47,8 +63,17 @@ func (l *Lease) fencedBy(fc fence) {
 }
 
 // lookAtRoster stops an instance whose host was revoked, or enrolled anew for
-// another machine. Twice in a row, since one listing may err.
+// another machine. Twice in a row, since one listing may err. An entry is never
+// rewritten, so that it is read only if the names have changed, and now and then.
 func (l *Lease) lookAtRoster() {
+	listing, err := names(l.f.fs, spool.DirRoster)
+	if err != nil {
+		return
+	}
+	if l.absent == 0 && slices.Equal(listing, l.roster) && slices.Contains(listing, path.Base(spool.RosterPath(l.Host()))) && l.rounds < l.rosterAt {
+		return
+	}
+	l.roster, l.rosterAt = listing, l.rounds+rosterRounds
 	m, err := readMember(l.f.fs, l.Host())
 	reason := ""
 	switch {

@@ -148,7 +148,7 @@ func (x *fixture) start(host string) *node {
 // observe starts a watcher that looks every second and reclaims nothing.
 func (x *fixture) observe(n *node) {
 	n.over, n.at = map[string]lease.Over{}, map[string]time.Duration{}
-	n.watch = lease.NewWatcher(lease.WatchConfig{Env: n, Self: n.id.Host, Epoch: n.lease.Epoch(), Warn: n.config().Warn})
+	n.watch = lease.NewWatcher(lease.WatchConfig{Env: n, Self: n.id.Host, Epoch: n.lease.Epoch(), Own: n.lease.Record, Warn: n.config().Warn})
 	n.Go("watch", func() {
 		for n.lease.Context().Err() == nil {
 			for _, o := range n.watch.Round(ctx, n.lease.Renewed()) {

@@ -129,11 +129,14 @@ func (w *Watcher) show() {
 			continue
 		}
 		s := HostState{Host: h.owner, Enrolled: enrolled, Member: member, Record: h.rec, Seen: h.known}
-		s.judge(w.isSilent(h), h.fenced)
-		s.Age, s.Measured = now-h.changed, h.moved
-		if !h.moved && h.known {
+		switch s.Age, s.Measured = now-h.changed, h.moved; {
+		case h.owner == w.cfg.Self && w.cfg.Own != nil:
+			r, at := w.cfg.Own()
+			s.Record, s.Seen, s.Age, s.Measured = r, true, now-at, true
+		case !h.moved && h.known:
 			s.Age = max(s.Age, wall.Sub(h.rec.At))
 		}
+		s.judge(w.isSilent(h), h.fenced)
 		state = append(state, s)
 	}
 	sortHosts(state)

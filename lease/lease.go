@@ -25,14 +25,18 @@ type Lease struct {
 	wake   env.Signal
 
 	// The heartbeat's task alone.
-	counter uint64
-	written []byte // the last record
-	beats   beats
-	absent  int // heartbeats in a row that didn't find the host on the roster
+	counter  uint64
+	written  []byte // the last record
+	beats    beats
+	absent   int      // heartbeats in a row that didn't find the host on the roster
+	rounds   int      // of looks for what others ask
+	roster   []string // names on it when the own entry was read
+	rosterAt int      // the round in which it is read again in any case
 
 	mu      sync.Mutex    // never held across a call to Env
 	proven  time.Duration // when the last renewal that worked was begun
 	renewed bool          // the last one worked
+	last    Record        // as written then
 	lastErr error         // of the last one that didn't
 	drained bool
 	member  Member
@@ -85,6 +89,13 @@ func (l *Lease) Renewed() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.renewed && l.ctx.Err() == nil
+}
+
+// Record is what was written last, and when that was begun.
+func (l *Lease) Record() (r Record, at time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.last, l.proven
 }
 
 // Worn says why the instance must not claim although it has a lease: it was
@@ -221,12 +232,13 @@ func (l *Lease) beatLoop() {
 		if l.ctx.Err() == nil {
 			l.look()
 		}
+		l.rounds++
 	}
 }
 
 // beat renews once and says whether it worked.
 func (l *Lease) beat(start time.Duration) bool {
-	if l.checkClock() <= 0 || l.superseded() {
+	if l.checkClock() <= 0 || l.turn(1) && l.superseded() {
 		return false
 	}
 	start = max(start, l.cfg.Env.Now())
@@ -287,7 +299,13 @@ func (l *Lease) write(goodbye bool) error {
 		return err
 	}
 	l.written = data
-	return l.grip.rec.Write(data)
+	if err := l.grip.rec.Write(data); err != nil {
+		return err
+	}
+	l.mu.Lock()
+	l.last = r
+	l.mu.Unlock()
+	return nil
 }
 
 // lastWords ends the context, then writes a record that says goodbye: from then

@@ -5,8 +5,8 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -24,22 +24,14 @@ type WatchConfig struct {
 	Margin    time.Duration // default TTL/2
 	// CommandAge is how long the epoch of a command may live; default 10 min.
 	CommandAge time.Duration
+	// Own is the own record, and when it was written: it needn't be read to be shown.
+	// May be nil.
+	Own func() (Record, time.Duration)
 	// Warn tells of what deserves a line in the log. It must not block.
 	Warn func(event string, kv ...any)
 }
 
 const defaultCommandAge = 10 * time.Minute
-
-// Few enough hosts are all watched in every round. Of more, each watches its
-// neighbours, those that look silent, and the others now and then.
-const (
-	watchAll   = 8
-	neighbours = 4
-)
-
-// rosterRounds is after how many rounds the roster is read again although its
-// listing is the same.
-const rosterRounds = 30
 
 // Watcher observes the other hosts, each on the observer's own clock. Round is
 // for one task; Hosts and Blamed may be called by any.
@@ -48,7 +40,11 @@ type Watcher struct {
 	f   files
 
 	// Round's task alone.
+	pace    int // dirRounds, or less where the TTL is short
 	rounds  int
+	uneasy  bool          // something is amiss, or couldn't be listed
+	owned   []*watched    // as of the last listing
+	bases   []string      // whose directories there are
 	last    time.Duration // start of the last round
 	wasGood bool          // it counted
 	good    time.Duration // the time that passed while all was well with this observer
@@ -69,6 +65,8 @@ type watched struct {
 	command bool
 
 	looked  bool
+	lookAt  int               // the round in which it is looked at in any case
+	listAt  int               // the same, for its directories
 	digest  [sha256.Size]byte // of the record, whatever it holds
 	changed time.Duration     // own clock, when a change was seen, or the first look
 	moved   bool              // a change was seen, not only a first look
@@ -101,7 +99,8 @@ func NewWatcher(cfg WatchConfig) *Watcher {
 	if cfg.Warn == nil {
 		cfg.Warn = func(string, ...any) {}
 	}
-	return &Watcher{cfg: cfg, f: filesOf(cfg.Env), hosts: map[string]*watched{}, members: map[string]Member{}}
+	return &Watcher{cfg: cfg, f: filesOf(cfg.Env), hosts: map[string]*watched{}, members: map[string]Member{},
+		pace: pace(cfg.TTL, cfg.Heartbeat, dirRounds), uneasy: true}
 }
 
 // Round looks once; to be called every heartbeat, on a task that nobody waits
@@ -109,24 +108,32 @@ func NewWatcher(cfg WatchConfig) *Watcher {
 // of others proves nothing. It returns all epochs known to be over that still
 // have directories, by host and number.
 func (w *Watcher) Round(ctx context.Context, ownRenewalWorked bool) []Over {
-	owners, err := w.owners()
+	all := w.uneasy || w.rounds%(w.pace*allRounds) == 0
+	err := w.owners(all || w.rounds%w.pace == 0, all)
 	w.tick(err == nil && ownRenewalWorked)
+	w.uneasy = err != nil
 	if err != nil {
 		w.cfg.Warn("watch-failed", "host", w.cfg.Self, "err", err)
 		return nil
 	}
-	w.lookForBlame()
 	var over []Over
-	for _, h := range w.choose(owners) {
+	for _, h := range w.choose(w.owned) {
 		if ctx.Err() != nil {
 			break
 		}
-		found, err := w.watch(ctx, h)
+		if !all && w.rounds < h.lookAt && (h.rests() || h.owner == w.cfg.Self) {
+			continue
+		}
+		found, err := w.watch(ctx, h, all || w.rounds >= h.listAt)
 		if err != nil {
+			w.uneasy = true
 			w.cfg.Warn("watch-failed", "host", h.owner, "err", err)
 			continue
 		}
 		over = append(over, found...)
+	}
+	for _, h := range w.owned {
+		w.uneasy = w.uneasy || w.amiss(h)
 	}
 	w.show()
 	return over
@@ -144,26 +151,30 @@ func (w *Watcher) tick(good bool) {
 	w.rounds++
 }
 
-// owners lists everybody who is enrolled or has epoch directories, and makes
-// them known. Any listing that fails makes the round a bad one.
-func (w *Watcher) owners() ([]*watched, error) {
+// owners lists everybody who is enrolled (roster) or has epoch directories (all), and
+// makes them known. Any listing that fails makes the round a bad one.
+func (w *Watcher) owners(roster, all bool) error {
+	if !roster {
+		return nil
+	}
+	w.lookForBlame()
 	if err := w.readRoster(); err != nil {
-		return nil, err
+		return err
 	}
-	var all []string
-	for host := range w.members {
-		all = append(all, host)
-	}
-	for _, base := range epochBases {
-		found, err := names(w.f.fs, base)
-		if err != nil {
-			return nil, fmt.Errorf("list %s: %w", base, err)
+	if all {
+		w.bases = nil
+		for _, base := range epochBases {
+			found, err := names(w.f.fs, base)
+			if err != nil {
+				return fmt.Errorf("list %s: %w", base, err)
+			}
+			w.bases = append(w.bases, found...)
 		}
-		all = append(all, found...)
 	}
-	slices.Sort(all)
-	var owners []*watched
-	for _, owner := range slices.Compact(all) {
+	hosts := slices.Concat(slices.Collect(maps.Keys(w.members)), w.bases)
+	slices.Sort(hosts)
+	w.owned = nil
+	for _, owner := range slices.Compact(hosts) {
 		_, command, ok := ownerName(owner)
 		if !ok {
 			continue
@@ -174,9 +185,9 @@ func (w *Watcher) owners() ([]*watched, error) {
 				over: map[uint64]Over{}, refused: map[uint64]int{}}
 			w.hosts[owner] = h
 		}
-		owners = append(owners, h)
+		w.owned = append(w.owned, h)
 	}
-	return owners, nil
+	return nil
 }
 
 // readRoster reads it again if its listing has changed, and now and then.
@@ -200,43 +211,27 @@ func (w *Watcher) readRoster() error {
 	return nil
 }
 
-// choose says who is looked at in this round.
-func (w *Watcher) choose(owners []*watched) []*watched {
-	if len(owners) <= watchAll {
-		return owners
-	}
-	self, _ := slices.BinarySearchFunc(owners, w.cfg.Self, func(h *watched, s string) int { return strings.Compare(h.owner, s) })
-	turns := (len(owners) + neighbours - 1) / neighbours
-	var chosen []*watched
-	for i, h := range owners {
-		ahead := (i - self + len(owners)) % len(owners)
-		if ahead <= neighbours || (i+w.rounds)%turns == 0 || len(h.over) > 0 || h.suspect(w.cfg.Heartbeat) {
-			chosen = append(chosen, h)
-		}
-	}
-	return chosen
-}
-
-// suspect: it may be about to be gone. One that has been silent for long was
-// dealt with, or has nothing left.
-func (h *watched) suspect(heartbeat time.Duration) bool {
-	return h.looked && !h.rec.Goodbye && h.silent >= 2*heartbeat && h.silent < time.Hour
-}
-
-// watch looks at one host and returns its epochs that are over.
-func (w *Watcher) watch(ctx context.Context, h *watched) ([]Over, error) {
+// watch looks at one host and returns its epochs that are over. Its directories are
+// listed if dirs is set, or if its record tells of what they have to show.
+func (w *Watcher) watch(ctx context.Context, h *watched, dirs bool) ([]Over, error) {
+	highest := h.highest
 	changed, err := w.read(h)
 	if err != nil {
 		h.lastAt = w.good // this stretch doesn't count
 		return nil, err
 	}
-	epochs, err := epochDirs(w.f.fs, h.owner)
-	if err != nil {
-		h.lastAt = w.good
-		return nil, err
+	epochs := slices.Sorted(maps.Keys(h.since))
+	if dirs = dirs || h.highest != highest || h.rec.Goodbye && len(epochs) > 0; dirs {
+		if epochs, err = epochDirs(w.f.fs, h.owner); err != nil {
+			h.lastAt = w.good
+			return nil, err
+		}
 	}
 	w.age(h, epochs, changed)
-	w.seeFence(h)
+	w.plan(h, dirs)
+	if dirs || changed {
+		w.seeFence(h)
+	}
 	var found []Over
 	for _, n := range epochs {
 		if _, done := h.over[n]; !done {

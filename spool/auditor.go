@@ -34,6 +34,7 @@ type Auditor struct {
 	buckets map[string]*auditedBucket
 	note    []byte        // as last seen
 	changed time.Duration // when, on the own clock
+	read    time.Duration // when it was read last
 	mine    bool          // it was ours
 	looked  bool
 
@@ -74,13 +75,18 @@ func NewAuditor(in *Instance, every, apart time.Duration) *Auditor {
 func (a *Auditor) Counts() AlarmCounts { return a.counts }
 
 // Due says whether it is this instance's turn: it audited last and its time has
-// come, or the one that did has stopped to. To be asked every second or so.
+// come, or the one that did has stopped to. To be asked every second or so. The note
+// is read when it seems to be, and another's now and then.
 func (a *Auditor) Due() bool {
 	now := a.in.Env.Now()
+	if a.looked && now-a.changed < a.wait() && (a.mine || now-a.read < a.every/4) {
+		return false
+	}
 	data, _, err := a.in.FS.Read(auditNote, 1<<12)
 	if err != nil {
 		data = nil // none yet, or unreadable: then the time decides
 	}
+	a.read = now
 	if !a.looked || string(data) != string(a.note) {
 		first := !a.looked
 		a.note, a.changed, a.looked = data, now, true
@@ -90,17 +96,22 @@ func (a *Auditor) Due() bool {
 			a.changed = now - a.every // nobody has: no need to wait for them
 		}
 	}
-	wait := a.every
-	if !a.mine {
-		// Hosts step in one after the other.
-		h := fnv.New32a()
-		h.Write([]byte(a.in.Host))
-		wait += time.Duration(h.Sum32()%8) * a.every / 32
-		if len(a.note) > 0 {
-			wait += a.every / 2
-		}
+	return now-a.changed >= a.wait()
+}
+
+// wait is how long after the note's last change it is this instance's turn.
+func (a *Auditor) wait() time.Duration {
+	if a.mine {
+		return a.every
 	}
-	return now-a.changed >= wait
+	// Hosts step in one after the other.
+	h := fnv.New32a()
+	h.Write([]byte(a.in.Host))
+	wait := a.every + time.Duration(h.Sum32()%8)*a.every/32
+	if len(a.note) > 0 {
+		wait += a.every / 2
+	}
+	return wait
 }
 
 func (a *Auditor) name() string { return fmt.Sprintf("%s/%d", a.in.Host, a.in.Epoch) }

@@ -44,6 +44,10 @@ type Canary struct {
 	in     *Instance
 	files  []canaryFile
 	Counts int // times that one was taken
+
+	// Seen is when somebody else's listing of a stage's directory last showed the
+	// canary: then it needs none of its own. nil = nobody lists.
+	Seen func(Stage) time.Duration
 }
 
 type canaryFile struct {
@@ -51,6 +55,7 @@ type canaryFile struct {
 	path   string
 	ext    string
 	looks  int           // in a row that didn't show it
+	looked time.Duration // when the last look began
 	placed time.Duration // when it was last found missing, or made
 	open   bool          // its alarm may stand
 }
@@ -84,13 +89,20 @@ func (c *Canary) place(f *canaryFile) error {
 	return c.in.FS.Sync(path.Dir(f.path))
 }
 
-// Look lists each directory once, and puts back what was taken, with an alarm.
-// A listing that fails doesn't count.
+// Look lists each directory once, unless another listing has shown the canary since
+// the last look, and puts back what was taken, with an alarm. A listing that fails
+// doesn't count.
 func (c *Canary) Look() error {
 	var failed error
 	for i := range c.files {
 		f := &c.files[i]
-		there := false
+		there := c.Seen != nil && c.Seen(f.stage) > f.looked
+		f.looked = c.in.Env.Now()
+		if there {
+			f.looks = 0
+			failed = errors.Join(failed, c.quiet(f))
+			continue
+		}
 		err := vfs.Each(c.in.FS, path.Dir(f.path), func(name string) { there = there || name == path.Base(f.path) })
 		if err != nil {
 			failed = errors.Join(failed, fmt.Errorf("look for canary: %w", err))

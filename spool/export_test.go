@@ -45,3 +45,33 @@ func (q *Queue) Seen() int { return len(q.seen) }
 
 // Leave is for how long entries are left to others.
 func (q *Queue) Leave() time.Duration { return q.leave }
+
+// Offers are what a taker keeps of what it was offered.
+type Offers struct{ o offers }
+
+func (x *Offers) Listed(n int, there func(Offer) bool, p Peers, host string) {
+	x.o.listed(n, there, p, host)
+}
+func (x *Offers) Add(id string, at time.Duration) bool {
+	return x.o.add(Offer{Name: Name{ID: id}, Data: []byte(id), at: at})
+}
+
+func (x *Offers) Instead(id string) Offer { return x.o.instead(Name{ID: id}) }
+
+// Next is the id of the offer to try, which is kept; "" = none.
+func (x *Offers) Next(now time.Duration, left bool) string {
+	if i := x.o.next(now, left); i >= 0 {
+		return x.o.all[i].Name.ID
+	}
+	return ""
+}
+
+func (x *Offers) Take(now time.Duration) string { return x.o.take(x.o.next(now, true)).Name.ID }
+
+// MaxOffers and MaxOffersAlone are how many are kept.
+const (
+	MaxOffers      = maxOffers
+	MaxOffersAlone = maxOffersAlone
+)
+
+func (p Peers) Fall(id string) int { return p.fall(id) }

@@ -29,11 +29,13 @@ type Queue struct {
 	taken  int
 	seen   map[string]time.Duration // when an entry with a generation was first seen
 	first  map[uint64]time.Duration // when an entry that others may take was first seen, by its key
-	unripe int                      // entries that were left to others, or are to wait
+	unripe int                      // entries that were left to others
+	ripeAt time.Duration            // when the first of those that came back has waited; 0 = none waits
 	leave  time.Duration            // for how long entries are left to the hosts that they fall to
 	lost   time.Duration            // when that was last found to be too short
 	peers  Peers                    // at the last listing
 	Strays []string                 // names in the stage directory that are none of ours
+	canary time.Duration            // when a listing showed the own one, 0 = none did
 	// Depth is the number of entries in the last listing.
 	Depth int
 }
@@ -90,8 +92,8 @@ const (
 
 	// makersFor is how long an entry is left to the host that put it there, and
 	// othersFor to the one that it falls to: claims that two make are lost to one.
-	makersFor = 100 * time.Millisecond
-	othersFor = 600 * time.Millisecond
+	makersFor = 400 * time.Millisecond
+	othersFor = 800 * time.Millisecond
 
 	// othersMost is how long an entry is left to the host that it falls to where
 	// that host turned out to be alive, and only slow: on a server that has too much
@@ -136,6 +138,14 @@ func (q *Queue) take() (n Name, ok bool) {
 	return n, ok
 }
 
+// minute is that of the next entry's id; ok is false if nothing is left.
+func (q *Queue) minute() (minute uint64, ok bool) {
+	if len(q.batch) == 0 {
+		return 0, false
+	}
+	return q.batch[0].key >> 32, true
+}
+
 // Missed tells that the entry handed out last was somebody else's already. If it
 // was left to another host, that one hadn't been left enough time.
 func (q *Queue) Missed() {
@@ -161,7 +171,7 @@ func (q *Queue) list(known map[string]bool) error {
 		l.peers = q.Peers()
 		l.self = slices.Index(l.peers.Hosts, q.host)
 	}
-	q.batch, q.Strays, q.taken, q.misses, q.Depth, q.unripe = q.batch[:0], nil, 0, 0, 0, 0
+	q.batch, q.Strays, q.taken, q.misses, q.Depth, q.unripe, q.ripeAt = q.batch[:0], nil, 0, 0, 0, 0, 0
 	if q.leave == 0 || l.now-q.lost > forgiveAfter {
 		q.leave = othersFor
 	}
@@ -195,7 +205,10 @@ func (l *lister) add(name string) {
 	q := l.q
 	n, ok := l.parse(name)
 	if !ok || n.Ext != l.ext {
-		if !IsCanary(name, l.ext) && len(q.Strays) < maxStrays {
+		switch {
+		case name == CanaryName(q.host, l.ext):
+			q.canary = l.now
+		case !IsCanary(name, l.ext) && len(q.Strays) < maxStrays:
 			q.Strays = append(q.Strays, name)
 		}
 		return
@@ -206,7 +219,10 @@ func (l *lister) add(name string) {
 		return
 	}
 	key := l.key(n.ID)
-	if n.Gen > 0 && !l.ripe(name, n.Gen) || !l.turn(n.ID, &key) {
+	switch {
+	case n.Gen > 0 && !l.ripe(name, n.Gen):
+		return
+	case !l.turn(n.ID, &key):
 		q.unripe++
 		return
 	}
@@ -234,7 +250,11 @@ func (l *lister) ripe(name string, gen int) bool {
 		first = l.now
 	}
 	l.seen[name] = first
-	return l.now-first >= Backoff(gen)
+	at := first + Backoff(gen)
+	if at > l.now && (l.q.ripeAt == 0 || at < l.q.ripeAt) {
+		l.q.ripeAt = at
+	}
+	return at <= l.now
 }
 
 // otherBit makes other hosts' entries of a minute come after the own ones.
@@ -300,8 +320,11 @@ func (l *lister) cut() {
 // hash of id and host.
 func (l *lister) key(id string) uint64 {
 	h := fnv1a(fnv1a(fnvStart, l.q.host), id)
-	// The first eight digits of a UUIDv7 are slices of about a minute.
-	var minute uint64
+	return minuteOf(id)<<32 | uint64(h)&^otherBit
+}
+
+// minuteOf is the first eight digits of a UUIDv7: slices of about a minute.
+func minuteOf(id string) (minute uint64) {
 	for i := range 8 {
 		c := id[i]
 		v := uint64(c - '0')
@@ -310,7 +333,7 @@ func (l *lister) key(id string) uint64 {
 		}
 		minute = minute<<4 | v
 	}
-	return minute<<32 | uint64(h)&^otherBit
+	return minute
 }
 
 const fnvStart = 2166136261

@@ -188,9 +188,9 @@ func TestQueueShares(t *testing.T) {
 			}
 			given[n.ID] = host
 		}
-		e.pass(500 * time.Millisecond)
+		e.pass(700 * time.Millisecond)
 		if got := len(drain(t, q)); got != len(first) {
-			t.Errorf("%s takes the others' after half a second: %d", host, got)
+			t.Errorf("%s takes the others' after 0.7 s: %d", host, got)
 		}
 		e.pass(200 * time.Millisecond)
 		all := drain(t, q)
@@ -221,7 +221,7 @@ func TestQueueShares(t *testing.T) {
 	if got := len(drain(t, q)); got != 0 {
 		t.Errorf("%d were taken from those who put them there", got)
 	}
-	e.pass(100 * time.Millisecond)
+	e.pass(400 * time.Millisecond)
 	if got := len(drain(t, q)); got < 45 || got > 120 {
 		t.Errorf("%d of 240 after a moment", got)
 	}
@@ -255,15 +255,15 @@ func TestQueueLeavesTheSlow(t *testing.T) {
 			t.Errorf("%d more of the others are tried after one that was lost", got)
 		}
 	}
-	if got := others(700 * time.Millisecond); got != 8 {
+	if got := others(900 * time.Millisecond); got != 8 {
 		t.Fatalf("%d of the others, want 8", got)
 	}
 	lose()
 	if got := others(400 * time.Millisecond); got != 0 {
-		t.Errorf("%d of the others 1.1 s after they were seen, and 0.4 s after one was lost", got)
+		t.Errorf("%d of the others 1.3 s after they were seen, and 0.4 s after one was lost", got)
 	}
-	if got := others(200 * time.Millisecond); got != 8 {
-		t.Errorf("%d of the others 1.3 s after they were seen, want 8", got)
+	if got := others(400 * time.Millisecond); got != 8 {
+		t.Errorf("%d of the others 1.7 s after they were seen, want 8", got)
 	}
 	for range 5 { // it doesn't grow without end
 		lose()
@@ -271,11 +271,11 @@ func TestQueueLeavesTheSlow(t *testing.T) {
 			t.Fatalf("%d of the others 5 s after one was lost, want 8", got)
 		}
 	}
-	if q.Leave() != 4800*time.Millisecond {
+	if q.Leave() != 6400*time.Millisecond {
 		t.Errorf("the others are given %v", q.Leave())
 	}
 	others(11 * time.Second)
-	if q.Leave() != 600*time.Millisecond {
+	if q.Leave() != 800*time.Millisecond {
 		t.Errorf("the others are given %v long after one was lost", q.Leave())
 	}
 }

@@ -299,14 +299,20 @@ type Sweep struct {
 	in     *Instance
 	finish Finish
 	seen   map[string]bool
+	failed bool // the last pass
 }
 
 // NewSweep is a sweep of in's own directories; finish looks after sealed
 // submissions.
 func NewSweep(in *Instance, finish Finish) *Sweep { return &Sweep{in: in, finish: finish} }
 
+// Clean says whether the last pass saw everything, and nothing that it may have to
+// settle.
+func (w *Sweep) Clean() bool { return !w.failed && len(w.seen) == 0 }
+
 // Pass makes one pass, and returns how many names it settled.
 func (w *Sweep) Pass() (settled int, err error) {
+	defer func() { w.failed = err != nil }()
 	if drill.Broken(w.in.Env, drill.NoSweep) {
 		return 0, nil
 	}

@@ -84,7 +84,7 @@ func (s *Sealed) Publish() error {
 	if drill.Broken(s.in.Env, drill.RetireFirst) {
 		_ = s.in.removeName(s.path)
 	}
-	o := Offer{entry, s.output, s.outputData}
+	o := Offer{Name: entry, File: s.output, Data: s.outputData}
 	if born := s.in.takeAtBirth(next, draft, entry, o); born != nil {
 		defer born.begin()
 	} else {

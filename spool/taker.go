@@ -3,7 +3,6 @@ package spool
 import (
 	"context"
 	"errors"
-	"slices"
 	"sync"
 	"time"
 
@@ -44,25 +43,20 @@ type Taker struct {
 	deciding bool       // Reserve asks for room: no pass begins
 	births   int        // claims that room is kept for
 	look     bool       // there may be something that only a listing shows
-	offered  []Offer    // put there by this instance, not tried yet; oldest first
-	known    int        // bytes of their files
-	peers    Peers      // by the last listing
+	offered  offers     // put there by this instance
 	busy     int
 	lost     int
 	won      int
+	canary   time.Duration // when a listing showed this host's, 0 = none did
 }
 
-// maxOffered bounds what is kept of offers. What is over it is listed: a host that
-// is so far behind shares its entries with the others, if there are any.
-const (
-	maxOffered      = 16
-	maxOfferedAlone = 4096
-	// maxForeign is from how many on only those are kept that fall to this host.
-	maxForeign = 2
-	// worthwhile is how many claims won out of a listing call for the next one as soon
-	// as it is used up.
-	worthwhile = 8
-)
+// worthwhile is how many claims won out of a listing call for the next one as soon
+// as it is used up; and how many offers that wait call for none.
+const worthwhile = 8
+
+// listShare is the part of the time that goes into listings that nothing calls for, at
+// most.
+const listShare = 10
 
 // maxLost is how many claims in a row a pass may lose. Where others are quicker
 // it is better to come back later.
@@ -95,32 +89,22 @@ type Offer struct {
 	Name Name
 	File vfs.ID
 	Data []byte // nil = read it
-}
 
-const (
-	// maxOfferedData is how long a file may be to be offered with what is in it.
-	maxOfferedData = 32 << 10
-	// maxKnown is how many bytes of files are kept in all offers together; what is
-	// over it is read when it is its turn.
-	maxKnown = 4 << 20
-)
+	at  time.Duration // when it was offered
+	own bool          // it falls to this host
+}
 
 // Offer tells of an entry. It is claimed as any other.
 func (t *Taker) Offer(o Offer) {
 	t.mu.Lock()
-	if len(o.Data) > maxOfferedData || t.known+len(o.Data) > maxKnown {
-		o.Data = nil
+	alone := t.offered.alone()
+	t.mu.Unlock()
+	if !alone { // else it doesn't matter
+		o.at = t.In.Env.Now()
 	}
-	n, self := len(t.offered), slices.Index(t.peers.Hosts, t.In.Host)
-	alone := len(t.peers.Hosts) < 2 || self < 0
-	switch {
-	case n >= maxOfferedAlone || n >= maxOffered && !alone:
+	t.mu.Lock()
+	if !t.offered.add(o) {
 		t.look = true
-	case n >= maxForeign && !alone && t.peers.fall(o.Name.ID) != self:
-		// This host is behind: the one that it falls to will find it.
-	default:
-		t.offered = append(t.offered, o)
-		t.known += len(o.Data)
 	}
 	t.mu.Unlock()
 	t.wake.Notify()
@@ -138,6 +122,13 @@ func (t *Taker) Claims() (won, lost int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.won, t.lost
+}
+
+// CanarySeen is when a listing last showed this host's canary; 0 = none did.
+func (t *Taker) CanarySeen() time.Duration {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.canary
 }
 
 // Run takes entries until ctx is done, then waits for the tasks that work on
@@ -223,11 +214,13 @@ func (t *Taker) count(busy, won, lost int) {
 // poller decides where a taker's next entry comes from. It belongs to the
 // taker's task.
 type poller struct {
-	t     *Taker
-	q     *Queue
-	pause time.Duration // between listings that found nothing
-	due   time.Duration // when to list again
-	won   int           // claims won out of this listing
+	t      *Taker
+	q      *Queue
+	pause  time.Duration // between listings that found nothing
+	due    time.Duration // when to list again
+	won    int           // claims won out of this listing
+	behind bool          // at the last listing so many offers waited that no other was needed
+	inARow int           // offers tried since the last entry from a listing
 
 	listed bool // the last entry was from the listing
 	full   bool // the last pass ended for want of room
@@ -241,35 +234,64 @@ func (p *poller) rarely() bool {
 	return p.steps%16 == 0
 }
 
-// next is the next entry to try: from the listing, which is older than what was
-// offered since; from the offers; or from a fresh listing, if it is time for one.
-// A listing that was worth it is followed by another as soon as it is used up.
+// next is the next entry to try: from the listing, or from the offers; see first. A
+// fresh listing is made if it is time for one: there may be older ones. One that was
+// worth it is followed by another as soon as it is used up, if there are no offers.
 func (p *poller) next() (o Offer, ok bool, err error) {
-	if p.q.stale() || p.q.Left() == 0 && (p.asked() || p.won >= worthwhile || (!p.offered() || p.rarely()) && p.t.In.Env.Now() >= p.due) {
+	now := p.now()
+	fed := p.fed(now)
+	if p.behind && !fed {
+		p.behind, p.pause, p.due = false, p.t.Poll, min(p.due, now+p.t.Poll)
+	}
+	used := p.q.Left() == 0
+	if p.q.stale() || used && (p.asked() || p.won >= worthwhile && !fed) || (used || fed) && now >= p.due {
 		if err := p.list(); err != nil {
 			return o, false, err
 		}
 	}
-	if o.Name, p.listed = p.q.take(); p.listed {
-		return o, true, nil
-	}
 	p.t.mu.Lock()
 	defer p.t.mu.Unlock()
-	if len(p.t.offered) == 0 {
-		return o, false, nil
+	i := p.t.offered.next(now, p.q.Left() == 0)
+	if i < 0 || p.first(p.t.offered.all[i]) {
+		p.inARow = 0
+		n, ok := p.q.take()
+		if p.listed = ok; ok {
+			o = p.t.offered.instead(n)
+		}
+		return o, ok, nil
 	}
-	o, p.t.offered[0] = p.t.offered[0], Offer{}
-	p.t.offered = p.t.offered[1:]
-	p.t.known -= len(o.Data)
-	p.q.others = false
-	return o, true, nil
+	p.listed, p.q.others = false, false
+	p.inARow++
+	return p.t.offered.take(i), true, nil
 }
 
-// offered says whether an offer is left.
-func (p *poller) offered() bool {
+// fed says whether this host, of several, has an offer to try: then it needs no listing
+// to have something to do, and may not get to the end of the one that it has.
+func (p *poller) fed(now time.Duration) bool {
 	p.t.mu.Lock()
 	defer p.t.mu.Unlock()
-	return len(p.t.offered) > 0
+	return !p.t.offered.alone() && p.t.offered.next(now, false) >= 0
+}
+
+// first says whether the listing's next entry comes before an offer. It does where
+// this host is alone, since it is older than what was offered since. Elsewhere the
+// entries are mostly others', who know what is in them: those of an older minute do,
+// and of the same one now and then.
+func (p *poller) first(o Offer) bool {
+	minute, ok := p.q.minute()
+	return ok && (p.t.offered.alone() || p.inARow >= ownInARow || minute < minuteOf(o.Name.ID))
+}
+
+// now is the time, which is a system call: a host that is alone needs it only now and
+// then while it has offers. Else it is 0: nothing is due.
+func (p *poller) now() time.Duration {
+	p.t.mu.Lock()
+	spare := p.t.offered.alone() && len(p.t.offered.all) > 0
+	p.t.mu.Unlock()
+	if spare && !p.rarely() {
+		return 0
+	}
+	return p.t.In.Env.Now()
 }
 
 // asked says, once, whether somebody gave a hint.
@@ -286,35 +308,34 @@ func (p *poller) list() error {
 	t := p.t
 	known := map[string]bool{}
 	t.mu.Lock()
-	offered := t.offered
-	t.mu.Unlock()
-	for _, o := range offered {
+	n := len(t.offered.all)
+	for _, o := range t.offered.all {
 		known[FormatEntry(o.Name)] = false
 	}
+	t.mu.Unlock()
+	unripe, began := p.q.unripe, t.In.Env.Now()
 	err := p.q.list(known)
 	if err == nil {
-		t.mu.Lock()
-		rest := t.offered[len(offered):] // none was taken meanwhile: that is this task's to do
-		var there []Offer
-		for _, o := range offered {
-			if known[FormatEntry(o.Name)] {
-				there = append(there, o)
-			} else {
-				t.known -= len(o.Data)
-			}
-		}
-		t.offered = append(there, rest...)
-		t.peers = p.q.peers
+		t.mu.Lock() // none was taken meanwhile: that is this task's to do
+		t.offered.listed(n, func(o Offer) bool { return known[FormatEntry(o.Name)] }, p.q.peers, t.In.Host)
+		p.behind = !t.offered.alone() && len(t.offered.all) >= worthwhile
+		t.canary = p.q.canary
 		t.mu.Unlock()
 	}
 	now := t.In.Env.Now()
 	switch p.won = 0; {
+	case p.behind:
 	case p.q.Left() > 0:
 		p.pause = t.Poll
-	case p.q.unripe > 0:
+	case p.q.unripe > 0 && unripe == 0:
+		// What others leave is taken the next time. More that is unripe then is work
+		// that they have in hand.
 		p.pause = min(p.pause, 2*t.Poll)
 	}
-	p.due = now + p.pause
+	p.due = now + max(p.pause, listShare*(now-began))
+	if at := p.q.ripeAt; at > 0 {
+		p.due = min(p.due, max(at, now+t.Poll))
+	}
 	p.pause = min(2*p.pause, t.MaxPoll)
 	return err
 }
@@ -331,8 +352,14 @@ func (p *poller) rest() time.Duration {
 	if p.full {
 		return p.t.MaxPoll
 	}
-	if d := p.due - p.t.In.Env.Now(); d > 0 && p.q.Left() == 0 {
-		return d
+	now, d := p.t.In.Env.Now(), p.t.MaxPoll
+	if due := p.due - now; due > 0 && p.q.Left() == 0 {
+		d = due
 	}
-	return p.t.MaxPoll
+	p.t.mu.Lock()
+	defer p.t.mu.Unlock()
+	if at, ok := p.t.offered.ripe(); ok && at > now {
+		d = min(d, at-now)
+	}
+	return d
 }

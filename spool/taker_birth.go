@@ -17,7 +17,7 @@ type taking struct {
 // take it at once: it has room, and knows of nothing that came before.
 func (t *Taker) Reserve() bool {
 	t.mu.Lock()
-	ok := t.run != nil && t.run.ctx.Err() == nil && t.idle && !t.deciding && !t.look && len(t.offered) == 0 && t.Want == nil
+	ok := t.run != nil && t.run.ctx.Err() == nil && t.idle && !t.deciding && !t.look && len(t.offered.all) == 0 && t.Want == nil
 	t.deciding = t.deciding || ok
 	t.mu.Unlock()
 	if !ok {

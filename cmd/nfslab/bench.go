@@ -9,9 +9,9 @@ import (
 	"fencepost/cmd/fencepost/nfslab"
 )
 
-// bench runs fencepost bench, with the given flags, on a host of a laboratory: on
+// benchOn runs fencepost bench, with the given flags, on a host of a laboratory: on
 // a real NFS mount, where it counts the calls to the server.
-func bench(ctx context.Context, args []string, out io.Writer) (err error) {
+func benchOn(ctx context.Context, args []string, out io.Writer) (err error) {
 	l, err := nfslab.Boot(ctx, nfslab.Config{})
 	if err != nil {
 		return err

@@ -25,6 +25,13 @@ func main() {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	if len(os.Args) == 3 && os.Args[1] == roleMember {
+		if err := member(ctx, os.Args[2]); err != nil {
+			fmt.Fprintln(os.Stderr, "nfslab:", err)
+			os.Exit(1)
+		}
+		return
+	}
 	good, err := do(ctx, os.Args[1:], os.Stdout)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "nfslab:", err)
@@ -35,13 +42,17 @@ func main() {
 }
 
 // do: "all" is everything, "trial" the trials alone, "bench" the program's bench
-// on a host, anything else the table.
+// on a host, "hosts" what hosts with a client each ask the server, anything else the
+// table.
 func do(ctx context.Context, args []string, out io.Writer) (good bool, err error) {
 	switch {
 	case len(args) == 1 && args[0] == "all":
 		return all(ctx, out)
 	case len(args) > 0 && args[0] == "bench":
-		err := bench(ctx, args[1:], out)
+		err := benchOn(ctx, args[1:], out)
+		return err == nil, err
+	case len(args) > 0 && args[0] == "hosts":
+		err := hosts(ctx, args[1:], out)
 		return err == nil, err
 	case len(args) > 0 && args[0] == "trial":
 		err := trials(ctx, args[1:], out, nil)

@@ -56,7 +56,7 @@ func (d *dirs) get(o *OS, name string) (*dirFD, error) {
 		d.forget(f)
 	}
 	d.mu.Unlock()
-	fd, err := o.openat(name, unix.O_RDONLY|unix.O_DIRECTORY, 0)
+	fd, err := o.openat(name, o.dirFlags(), 0)
 	if err == unix.EACCES {
 		fd, err = o.openat(name, parentFlags, 0)
 	}
@@ -66,6 +66,16 @@ func (d *dirs) get(o *OS, name string) (*dirFD, error) {
 	f := &dirFD{fd: fd, name: name, born: now, d: d, refs: 1}
 	d.keep(f)
 	return f, nil
+}
+
+// dirFlags open a directory that is kept. To read it only Sync needs, which has nothing
+// to do on NFS, where to open it so is a call each time: the client asks the server
+// for its attributes.
+func (o *OS) dirFlags() int {
+	if o.nfs {
+		return parentFlags
+	}
+	return unix.O_RDONLY | unix.O_DIRECTORY
 }
 
 // keep keeps f for others, unless another of its name is kept already.

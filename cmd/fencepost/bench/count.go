@@ -59,42 +59,59 @@ func (c counts) since(before counts, n float64) counts {
 // asked for, which stage asks.
 type counted struct {
 	vfs.FS
+	host string
 
-	mu     sync.RWMutex // what counts must cost the hosts little
-	cells  map[cell]*atomic.Int64
-	sealed []string // stages whose seal is to be synced
+	mu       sync.RWMutex // what counts must cost the hosts little
+	stages   map[cell]*atomic.Int64
+	purposed map[cell]*atomic.Int64 // the same operations, by what they are for; nil = nobody asks
+	sealed   []string               // stages whose seal is to be synced
 }
 
-type cell struct{ stage, kind string }
+type cell struct{ row, kind string }
 
-func newCounted(fs vfs.FS) *counted { return &counted{FS: fs, cells: map[cell]*atomic.Int64{}} }
+func newCounted(fs vfs.FS, host string) *counted {
+	return &counted{FS: fs, host: host, stages: map[cell]*atomic.Int64{}}
+}
 
-func (f *counted) counts() counts {
+func (f *counted) counts() counts { return f.sum(f.stages) }
+
+// purposes are operations by what they are for.
+func (f *counted) purposes() counts { return f.sum(f.purposed) }
+
+func (f *counted) sum(cells map[cell]*atomic.Int64) counts {
 	c := counts{}
 	f.mu.RLock()
 	defer f.mu.RUnlock()
-	for at, n := range f.cells {
-		c.add(at.stage, at.kind, float64(n.Load()))
+	for at, n := range cells {
+		c.add(at.row, at.kind, float64(n.Load()))
 	}
 	return c
 }
 
-func (f *counted) count(stage, kind string, fsyncs int) {
-	f.add(cell{stage, kind}, 1)
+// count counts an operation on name.
+func (f *counted) count(name, stage, kind string, fsyncs int) {
+	f.add(f.stages, cell{stage, kind}, 1)
+	if f.purposed != nil {
+		purpose := purposeOf(f.host, kind, name)
+		if purpose == forJobs {
+			purpose = stage
+		}
+		f.add(f.purposed, cell{purpose, kind}, 1)
+	}
 	if fsyncs > 0 {
-		f.add(cell{stage, opSync}, fsyncs)
+		f.add(f.stages, cell{stage, opSync}, fsyncs)
 	}
 }
 
-func (f *counted) add(at cell, n int) {
+func (f *counted) add(cells map[cell]*atomic.Int64, at cell, n int) {
 	f.mu.RLock()
-	sum := f.cells[at]
+	sum := cells[at]
 	f.mu.RUnlock()
 	if sum == nil {
 		f.mu.Lock()
-		if sum = f.cells[at]; sum == nil {
+		if sum = cells[at]; sum == nil {
 			sum = &atomic.Int64{}
-			f.cells[at] = sum
+			cells[at] = sum
 		}
 		f.mu.Unlock()
 	}
@@ -141,33 +158,33 @@ func moved(from, to string) string {
 }
 
 func (f *counted) Create(name string, data []byte) (vfs.ID, error) {
-	f.count(stageOf(name), "create", 1)
+	f.count(name, stageOf(name), "create", 1)
 	return f.FS.Create(name, data)
 }
 
 func (f *counted) Read(name string, limit int64) ([]byte, vfs.ID, error) {
-	f.count(stageOf(name), "read", 0)
+	f.count(name, stageOf(name), "read", 0)
 	return f.FS.Read(name, limit)
 }
 
 func (f *counted) Identify(name string) (vfs.ID, error) {
-	f.count(stageOf(name), "open", 0)
+	f.count(name, stageOf(name), "open", 0)
 	return f.FS.Identify(name)
 }
 
 func (f *counted) Each(dir string, do func(string)) error {
-	f.count(stageOf(dir+"/"), "list", 0)
+	f.count(dir, stageOf(dir+"/"), "list", 0)
 	return vfs.Each(f.FS, dir, do)
 }
 
 func (f *counted) List(dir string) ([]string, error) {
-	f.count(stageOf(dir+"/"), "list", 0)
+	f.count(dir, stageOf(dir+"/"), "list", 0)
 	return f.FS.List(dir)
 }
 
 func (f *counted) Rename(from, to string) error {
 	stage := moved(from, to)
-	f.count(stage, "rename", 0)
+	f.count(to, stage, "rename", 0)
 	if strings.HasPrefix(to, spool.DirSealed) {
 		f.mu.Lock()
 		f.sealed = append(f.sealed, stage)
@@ -177,27 +194,27 @@ func (f *counted) Rename(from, to string) error {
 }
 
 func (f *counted) Link(from, to string) error {
-	f.count(stageOf(to), "link", 0)
+	f.count(to, stageOf(to), "link", 0)
 	return f.FS.Link(from, to)
 }
 
 func (f *counted) Mkdir(dir string) error {
-	f.count(stageOf(dir), "mkdir", 0)
+	f.count(dir, stageOf(dir), "mkdir", 0)
 	return f.FS.Mkdir(dir)
 }
 
 func (f *counted) Rmdir(dir string) error {
-	f.count(stageOf(dir), "rmdir", 0)
+	f.count(dir, stageOf(dir), "rmdir", 0)
 	return f.FS.Rmdir(dir)
 }
 
 func (f *counted) Remove(name string) error {
-	f.count(stageOf(name), "remove", 0)
+	f.count(name, stageOf(name), "remove", 0)
 	return f.FS.Remove(name)
 }
 
 func (f *counted) Sync(dirs ...string) error {
-	f.count(f.synced(dirs), "sync", len(dirs))
+	f.count(dirs[0], f.synced(dirs), "sync", len(dirs))
 	return f.FS.Sync(dirs...)
 }
 
@@ -223,42 +240,43 @@ func (f *counted) synced(dirs []string) string {
 }
 
 func (f *counted) OpenLog(name string) (vfs.Log, error) {
-	f.count(stageOf(name), "create", 0)
+	f.count(name, stageOf(name), "create", 0)
 	log, err := f.FS.OpenLog(name)
-	return countedLog{log, f, stageOf(name)}, err
+	return countedLog{log, f, name}, err
 }
 
 type countedLog struct {
 	vfs.Log
-	f     *counted
-	stage string
+	f    *counted
+	name string
 }
 
 func (l countedLog) Append(data []byte) error {
-	l.f.count(l.stage, "append", 0)
+	l.f.count(l.name, stageOf(l.name), "append", 0)
 	return l.Log.Append(data)
 }
 
 func (l countedLog) Sync() error {
-	l.f.count(l.stage, "sync", 1)
+	l.f.count(l.name, stageOf(l.name), "sync", 1)
 	return l.Log.Sync()
 }
 
 func (f *counted) OpenRecord(name string) (vfs.Record, error) {
-	f.count(rowOther, "open", 0)
+	f.count(name, rowOther, "open", 0)
 	rec, err := f.FS.OpenRecord(name)
 	if err != nil {
 		return nil, err
 	}
-	return countedRecord{rec, f}, nil
+	return countedRecord{rec, f, name}, nil
 }
 
 type countedRecord struct {
 	vfs.Record
-	f *counted
+	f    *counted
+	name string
 }
 
 func (r countedRecord) Write(data []byte) error {
-	r.f.count(rowOther, "write", 1)
+	r.f.count(r.name, rowOther, "write", 1)
 	return r.Record.Write(data)
 }

@@ -36,6 +36,7 @@ type world struct {
 	until string          // the event that is their end; "" = what ends a job
 	ended chan struct{}   // closed when left falls to 0
 	turn  atomic.Uint64
+	done  atomic.Int64 // ends of jobs that these hosts saw, whoever sent them
 
 	audits    time.Duration // 0 = as a daemon's
 	published *atomic.Int64 // how many are still to be published; nil = single jobs are waited for
@@ -81,7 +82,7 @@ func (w *world) newHost(name string) (*host, error) {
 		return nil, fmt.Errorf("open the spool: %w", err)
 	}
 	fs.Unique = spool.Unique
-	h := &host{name: name, fs: fs, counted: newCounted(fs), opt: submit.DefaultOptions()}
+	h := &host{name: name, fs: fs, counted: newCounted(fs, name), opt: submit.DefaultOptions()}
 	e := env.NewReal(h.counted)
 	f, err := spool.NewFormat()
 	if err == nil {
@@ -186,6 +187,9 @@ func (w *world) saw(ev spool.Event) {
 		w.warn(ev.Result, ev.Detail)
 	case spool.EvPublished, spool.EvDone, spool.EvReleased, spool.EvAccepted:
 		w.pulse.tick("jobs")
+		if ev.Event == spool.EvDone {
+			w.done.Add(1)
+		}
 		if p := w.published; p != nil {
 			if ev.Event == spool.EvPublished && p.Add(-1) == 0 {
 				close(w.ended)

@@ -61,6 +61,7 @@ func (s *session) audit(ctx context.Context) {
 func (s *session) canary(ctx context.Context) {
 	e := s.n.cfg.Env
 	c := spool.NewCanary(s.in)
+	c.Seen = s.canarySeen
 	if err := c.Place(); err != nil {
 		s.in.Warn("place canaries", err)
 	}
@@ -81,4 +82,12 @@ func (s *session) canary(ctx context.Context) {
 			s.in.Warn("remove canaries", err)
 		}
 	}
+}
+
+// canarySeen is when a stage's taker saw this host's canary.
+func (s *session) canarySeen(stage spool.Stage) time.Duration {
+	if t := s.takerOf(stage); t != nil {
+		return t.CanarySeen()
+	}
+	return 0
 }

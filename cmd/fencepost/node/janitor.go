@@ -10,8 +10,9 @@ import (
 	"fencepost/spool"
 )
 
-// sweepEvery is the time between two sweeps of the own directories: strays come
-// of operations with an unknown outcome, which are rare.
+// sweepEvery is the time between two sweeps of the own directories while there are
+// strays in them, twice that otherwise: they come of operations with an unknown
+// outcome, which are rare.
 const sweepEvery = 5 * time.Second
 
 // janitor settles what no task owns: strays in the own directories, and work
@@ -20,13 +21,15 @@ func (s *session) janitor(ctx context.Context) {
 	e := s.n.cfg.Env
 	st := newStuck(s)
 	next := e.Now() + st.every()
-	for e.Sleep(ctx, sweepEvery) == nil {
+	for turn := 0; e.Sleep(ctx, sweepEvery) == nil; turn++ {
 		s.round(loopJanitor)
-		if _, err := s.sweep.Pass(); err != nil {
-			if errors.Is(err, spool.ErrFenced) {
-				return
+		if turn%2 == 0 || !s.sweep.Clean() {
+			if _, err := s.sweep.Pass(); err != nil {
+				if errors.Is(err, spool.ErrFenced) {
+					return
+				}
+				s.in.Warn("sweep own directories", err)
 			}
-			s.in.Warn("sweep own directories", err)
 		}
 		if e.Now() >= next {
 			st.pass()
@@ -96,7 +99,7 @@ func (st *stuck) pass() {
 func (s *session) watch(ctx context.Context) {
 	cfg := s.n.cfg
 	w := lease.NewWatcher(lease.WatchConfig{Env: cfg.Env, Self: cfg.Identity.Host, Epoch: s.in.Epoch,
-		Heartbeat: cfg.Heartbeat, TTL: cfg.TTL, Warn: cfg.Warn})
+		Heartbeat: cfg.Heartbeat, TTL: cfg.TTL, Own: s.lease.Record, Warn: cfg.Warn})
 	s.n.mu.Lock()
 	s.n.watcher = w
 	s.n.mu.Unlock()

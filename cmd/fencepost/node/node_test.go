@@ -49,6 +49,8 @@ type world struct {
 	sp   spool.Format
 	c    *plain
 	jobs []string
+
+	hosts map[string]*envtest.Host // whose operations take a while
 }
 
 func newWorld(t *testing.T, hosts ...string) *world {
@@ -63,13 +65,20 @@ func newWorld(t *testing.T, hosts ...string) *world {
 		if w.sp, _, err = spool.Init(admin.FS(), f); err != nil {
 			t.Fatal(err)
 		}
-		for _, h := range hosts {
-			if _, err := lease.Enroll(context.Background(), admin, lease.Member{Host: h, By: "test"}); err != nil {
-				t.Fatal(err)
-			}
+	})
+	for _, h := range hosts {
+		w.enroll(h)
+	}
+	return w
+}
+
+func (w *world) enroll(host string) {
+	admin := w.w.Host("admin", w.m.View("admin"))
+	w.w.Do(admin, "enroll", func() {
+		if _, err := lease.Enroll(context.Background(), admin, lease.Member{Host: host, By: "test"}); err != nil {
+			w.t.Error(err)
 		}
 	})
-	return w
 }
 
 func (w *world) config(h *envtest.Host, name string) node.Config {

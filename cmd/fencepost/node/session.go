@@ -119,15 +119,17 @@ func (s *session) taker(before, stage spool.Stage, work func(context.Context, *s
 	return t.Init()
 }
 
-// takerOf takes the stage's entries; nil = this host does not.
+// takerOf is this instance's taker of a stage; nil if it has none.
 func (s *session) takerOf(stage spool.Stage) *spool.Taker {
 	switch {
 	case stage == spool.Translate:
 		return s.translate
-	case s.engine != nil:
+	case stage == spool.Submit && s.engine != nil:
 		return s.engine.Taker()
+	case stage == spool.Submit:
+		return s.handover
 	}
-	return s.handover
+	return nil
 }
 
 // offer hands an entry that this instance made to its own next stage.
@@ -148,11 +150,8 @@ func (s *session) Begin(stage spool.Stage, c *spool.Claim) { s.takerOf(stage).Be
 
 // hintSubmit tells that entries came for submit that nobody offered.
 func (s *session) hintSubmit() {
-	switch {
-	case s.engine != nil:
-		s.engine.Taker().Hint()
-	case s.handover != nil:
-		s.handover.Hint()
+	if t := s.takerOf(spool.Submit); t != nil {
+		t.Hint()
 	}
 }
 
