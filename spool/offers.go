@@ -10,12 +10,13 @@ import (
 //
 // A host that isn't alone may try each of them at once. Those that fall to
 // another host it leaves to that one from when that one may begin with them
-// (makersFor) until it should have (othersFor).
+// (makersFor) until it should have (othersFor, or longer: see Queue.Missed).
 type offers struct {
 	all   []Offer
-	known int   // bytes of their files
-	peers Peers // by the last listing
-	self  int   // among them; -1: none of them
+	known int           // bytes of their files
+	peers Peers         // by the last listing
+	leave time.Duration // for how long those are left to others that fall to them; at least othersFor
+	self  int           // among them; -1: none of them
 
 	// Ids that were tried from this listing, and from the one before: a listing may
 	// show an entry before it is offered.
@@ -66,9 +67,11 @@ func (o *offers) falls(of Offer) bool { return o.alone() || o.peers.fall(of.Name
 func (o *offers) next(now time.Duration, left bool) int {
 	return slices.IndexFunc(o.all, func(of Offer) bool {
 		age := now - of.at
-		return of.own || age < makersFor || left && age >= othersFor
+		return of.own || age < makersFor || left && age >= o.patience()
 	})
 }
+
+func (o *offers) patience() time.Duration { return max(o.leave, othersFor) }
 
 func (o *offers) take(i int) Offer {
 	of := o.all[i]
@@ -104,7 +107,7 @@ func (o *offers) ripe() (at time.Duration, ok bool) {
 	if len(o.all) == 0 {
 		return 0, false
 	}
-	return o.all[0].at + othersFor, true
+	return o.all[0].at + o.patience(), true
 }
 
 // listed keeps those that a listing showed, of the first n, and those that came

@@ -251,6 +251,7 @@ func (p *poller) next() (o Offer, ok bool, err error) {
 	}
 	p.t.mu.Lock()
 	defer p.t.mu.Unlock()
+	p.t.offered.leave = p.q.leave
 	i := p.t.offered.next(now, p.q.Left() == 0)
 	if i < 0 || p.first(p.t.offered.all[i]) {
 		p.inARow = 0
@@ -260,9 +261,10 @@ func (p *poller) next() (o Offer, ok bool, err error) {
 		}
 		return o, ok, nil
 	}
-	p.listed, p.q.others = false, false
+	o = p.t.offered.take(i)
+	p.listed, p.q.others = false, !o.own && now-o.at >= makersFor
 	p.inARow++
-	return p.t.offered.take(i), true, nil
+	return o, true, nil
 }
 
 // fed says whether this host, of several, has an offer to try: then it needs no listing

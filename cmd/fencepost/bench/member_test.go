@@ -59,7 +59,7 @@ func TestMember(t *testing.T) {
 	for _, c := range []struct {
 		purpose, kind string
 		n             float64
-	}{{"accept", "create", 5}, {"accept", "link", 5}, {"translate", "rename", 15}, {"submit", "link", 5}} {
+	}{{"accept", "create", 5}, {"accept", "link", 5}, {"translate", "create", 5}, {"submit", "link", 5}} {
 		// One more where the first one finds that its bucket has to be made.
 		if got := d.Ops[c.purpose][c.kind]; got < c.n || got > c.n+1 {
 			t.Errorf("%s: %v of %s, want %v", c.purpose, got, c.kind, c.n)

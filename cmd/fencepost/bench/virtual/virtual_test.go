@@ -49,11 +49,11 @@ func TestSameSeedSameReport(t *testing.T) {
 	seed := func(n uint64) func(*virtual.Config) {
 		return func(c *virtual.Config) { c.Seed, c.Shapes, c.Window = n, []string{virtual.ShapeOne}, time.Second }
 	}
-	first, again := report(t, virtual.ServerLinux, seed(7), 3), report(t, virtual.ServerLinux, seed(7), 3)
+	first, again := report(t, virtual.ServerLinux, seed(7), 8), report(t, virtual.ServerLinux, seed(7), 8)
 	if !reflect.DeepEqual(first, again) {
 		t.Errorf("seed 7 gave\n%+v\nand\n%+v", first, again)
 	}
-	other := report(t, virtual.ServerLinux, seed(8), 3)
+	other := report(t, virtual.ServerLinux, seed(8), 8)
 	other.Seed = first.Seed
 	if reflect.DeepEqual(first, other) {
 		t.Error("seed 8 gave what seed 7 gave")
@@ -119,7 +119,7 @@ func TestHostsAddUp(t *testing.T) {
 }
 
 // TestServerFull: no more gets done than the server has room for, and nearly that
-// much; with twice the hosts it is the same.
+// much; with twice the hosts it is the same, but for what births spare.
 func TestServerFull(t *testing.T) {
 	// RENAME 8, LINK 2, REMOVE 1, OPEN to write 2, WRITE 2 and of the journal.
 	durable := func(p virtual.Point) float64 {
@@ -133,7 +133,7 @@ func TestServerFull(t *testing.T) {
 			t.Errorf("%d hosts: %.0f jobs a second, want nearly %.0f; the server was in use for %.2f of the time", p.Hosts, p.JobsPerSecond, bound, p.Use.Changes)
 		}
 	}
-	if ratio := p[1].JobsPerSecond / p[0].JobsPerSecond; ratio < 0.85 || ratio > 1.1 {
+	if ratio := p[1].JobsPerSecond / p[0].JobsPerSecond; ratio < 0.85 || ratio > 1.2 {
 		t.Errorf("twice the hosts make %.2f of the jobs", ratio)
 	}
 	// One rename between directories at a time: seven a job, less those that births
