@@ -110,7 +110,7 @@ func (o *oracle) settled() bool {
 		if !j.given {
 			return false
 		}
-		if j.gate != 0 && !slices.ContainsFunc(j.places, place.final) && !(j.stolen && o.restored(j)) {
+		if j.gate != 0 && !j.removed && !slices.ContainsFunc(j.places, place.final) && !(j.stolen && o.restored(j)) {
 			return false
 		}
 		if (j.copied || j.stolen) && slices.ContainsFunc(j.places, func(p place) bool { return p.live() && !p.final() }) {
@@ -140,7 +140,7 @@ func (o *oracle) count(w where) (n int) {
 func (o *oracle) unsettled() string {
 	var b strings.Builder
 	for _, j := range o.order {
-		if j.gate != 0 && !slices.ContainsFunc(j.places, place.final) && !(j.stolen && o.restored(j)) {
+		if j.gate != 0 && !j.removed && !slices.ContainsFunc(j.places, place.final) && !(j.stolen && o.restored(j)) {
 			fmt.Fprintf(&b, "job %d (%s):", j.n, j.id)
 			for _, p := range j.places {
 				fmt.Fprintf(&b, " %s", p.path)

@@ -1,0 +1,413 @@
+package spool
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"path"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"fencepost/spool/env/drill"
+)
+
+// Remover removes the records of jobs that ended long ago: their names in gate/,
+// once/ and done/, and the buckets. A bucket goes as a whole, when each of its jobs has
+// its final record, nothing else of them is anywhere, and that has been so for a while.
+//
+// That an id whose gate is gone can't come in again rests on no clock. First the
+// remover says what it wants to remove. Every instance that may accept, on whatever
+// host, promises that it lets nothing of that time in any more, or removal waits: what
+// hasn't promised is asked again, or fenced, or stopped by a person. Then the time is
+// closed, by a mark that stays, which each later instance looks for before it accepts.
+// Then the directories are looked at again: see lookClosed. Only then names go: the
+// gate's, proven gone by its rmdir; then those of the exit gate; then the records. So
+// while a record is missing, its gate is.
+//
+// Clocks decide when that is worth while, and for whom: a host whose clock says that a
+// time isn't old yet doesn't promise it.
+//
+// Any number of removers may be at it at once, and any of them may stop anywhere: a
+// name of a closed time is never made again, so that a removal that lands late finds
+// nothing. It is used by one task.
+type Remover struct {
+	in     *Instance
+	audit  *Auditor
+	age    time.Duration // of what may be removed
+	settle time.Duration // for so long all of a bucket must have been final
+
+	noted  map[string]time.Time // since when a bucket is final, by the clock of who saw it first
+	asked  time.Duration        // last look at the marks
+	proven string               // closed, and nobody can let in what is of that time
+	proof  string               // is being proven
+	looks  int                  // how many looks said so
+	hand   hand                 // what is being removed
+	left   map[string]bool      // buckets that hold what isn't ours: not tried again
+	counts RemovedCounts
+}
+
+// hand is a directory whose removal was begun: its names were looked at.
+type hand struct {
+	dir    string
+	names  []string
+	bucket string // in which a removal was noted
+}
+
+// RemovedCounts counts what was removed since the start.
+type RemovedCounts struct{ Buckets, Names int }
+
+// DefaultSettle is for how long a bucket must have been final, unless the retention is
+// shorter.
+const DefaultSettle = 24 * time.Hour
+
+const (
+	removedATurn = 500  // names, at most, so that a turn is a matter of some tenths of a second
+	notedAtMost  = 4096 // buckets whose time runs
+	proofLooks   = 2    // one listing may be an old one
+)
+
+// notesFile says since when which buckets are final. It is a courtesy to people, who
+// may want to see a record for a while: two who write it at once may lose a note.
+const notesFile = DirRetention + "/final.json"
+
+type finalNotes struct {
+	Schema  string               `json:"schema"`
+	Buckets map[string]time.Time `json:"buckets"`
+}
+
+// NewRemover is a remover beside an auditor, whose looks it uses. settle 0 = the
+// default.
+func NewRemover(a *Auditor, age, settle time.Duration) *Remover {
+	if settle == 0 {
+		settle = min(DefaultSettle, age)
+	}
+	return &Remover{in: a.in, audit: a, age: age, settle: settle, asked: -time.Hour, left: map[string]bool{}}
+}
+
+// Counts returns the counters.
+func (r *Remover) Counts() RemovedCounts { return r.counts }
+
+// Idle is the time between two turns in which nothing is removed.
+func (r *Remover) Idle() time.Duration { return r.audit.every }
+
+// Turn does a bounded part: it promises what others want closed and, on the host that
+// audits, removes. more: there is more to do at once. To be called every second or so.
+func (r *Remover) Turn() (more bool, err error) {
+	if now := r.in.Env.Now(); len(r.hand.names) == 0 && now-r.asked < r.Idle() {
+		return false, nil
+	}
+	r.asked = r.in.Env.Now()
+	defer func() {
+		if !more {
+			r.hand.names = nil // looked at afresh the next time
+		}
+	}()
+	ret, err := r.in.Retained()
+	if err != nil {
+		return false, err
+	}
+	if err := r.promise(ret); err != nil {
+		return false, fmt.Errorf("promise: %w", err)
+	}
+	if !r.audit.mine {
+		return false, nil
+	}
+	due, err := r.due()
+	if err != nil || len(due) == 0 {
+		return false, err
+	}
+	if err := r.close(ret, due); err != nil {
+		return false, fmt.Errorf("close: %w", err)
+	}
+	return r.removeSome(due)
+}
+
+// promise answers what is wanted, as far as the own clock agrees, and says what holds
+// already.
+func (r *Remover) promise(ret Retained) error {
+	own := ownerOf(r.in.Host, r.in.Epoch)
+	upTo := max(r.in.closedUpTo(), min(ret.Wanted, bucketBefore(r.in.Env.Wall().Add(-r.age))))
+	if upTo <= ret.Promised[own] {
+		return nil
+	}
+	_, err := r.in.promise(upTo)
+	return err
+}
+
+// due are the buckets that may go, the oldest first: those that have been final for
+// long enough, and what is left of those whose removal was begun.
+func (r *Remover) due() ([]string, error) {
+	wall := r.in.Env.Wall()
+	if err := r.note(wall); err != nil {
+		return nil, err
+	}
+	oldest := bucketBefore(wall.Add(-r.age))
+	var due []string
+	for b, since := range r.noted {
+		if b <= oldest && wall.Sub(since) >= r.settle && r.final(b) {
+			due = append(due, b)
+		}
+	}
+	for b, gateless := range r.audit.left {
+		if gateless && b <= oldest && !r.audit.busy[b] {
+			due = append(due, b)
+		}
+	}
+	due = slices.DeleteFunc(due, func(b string) bool { return r.left[b] || !timed(b) })
+	slices.Sort(due)
+	return slices.Compact(due), nil
+}
+
+// final says that a bucket has been final in all looks of a while.
+func (r *Remover) final(b string) bool {
+	if drill.Broken(r.in.Env, drill.RemoveUnended) {
+		return r.audit.gates[b]
+	}
+	k := r.audit.buckets[b]
+	return k != nil && k.final && !r.audit.busy[b] && k.listed-k.since >= min(quietAfter, r.settle/4)
+}
+
+// note keeps since when buckets are final.
+func (r *Remover) note(wall time.Time) error {
+	if r.noted == nil {
+		n := finalNotes{}
+		data, _, err := r.in.FS.Read(notesFile, 1<<20)
+		if err != nil && !isErr(err, syscall.ENOENT, syscall.ESTALE) {
+			return fmt.Errorf("read since when what is final: %w", err)
+		}
+		_ = json.Unmarshal(data, &n) // torn or strange: the times run anew
+		r.noted = n.Buckets
+		if r.noted == nil {
+			r.noted = map[string]time.Time{}
+		}
+	}
+	before := maps.Clone(r.noted)
+	oldest := bucketBefore(wall.Add(-r.age))
+	maps.DeleteFunc(r.noted, func(b string, since time.Time) bool {
+		return (r.audit.busy[b] || r.audit.buckets[b] == nil) && !r.final(b) || since.After(wall)
+	})
+	for _, b := range slices.Sorted(maps.Keys(r.audit.gates)) {
+		if _, noted := r.noted[b]; !noted && timed(b) && b <= oldest && r.final(b) && len(r.noted) < notedAtMost {
+			r.noted[b] = wall.UTC()
+		}
+	}
+	if maps.Equal(before, r.noted) {
+		return nil
+	}
+	data, err := json.Marshal(finalNotes{Schema: "fencepost.final/v1", Buckets: r.noted})
+	if err == nil {
+		err = r.in.replace(notesFile, data)
+	}
+	return err
+}
+
+// close asks for promises up to the last bucket that is due, and closes what all have
+// promised. due is not empty.
+func (r *Remover) close(ret Retained, due []string) error {
+	last := due[len(due)-1]
+	if drill.Broken(r.in.Env, drill.RemoveByClock) {
+		r.proven = last
+		return nil
+	}
+	if last > ret.Wanted {
+		if err := r.in.mark(Mark{Kind: MarkWanted, Bucket: last}); err != nil {
+			return err
+		}
+	}
+	there, err := r.in.mayAccept()
+	if err != nil {
+		return err
+	}
+	floor := last
+	for _, owner := range there {
+		floor = min(floor, ret.Promised[owner])
+	}
+	// As far as all have promised, however slow the slowest clock is.
+	i, found := slices.BinarySearch(due, floor)
+	if !found {
+		i--
+	}
+	if i >= 0 && due[i] > ret.Closed {
+		return r.in.mark(Mark{Kind: MarkClosed, Bucket: due[i]})
+	}
+	return r.prove(ret, floor)
+}
+
+// prove looks, after the mark was seen, whether nobody is left who may not know it.
+func (r *Remover) prove(ret Retained, floor string) error {
+	switch {
+	case ret.Closed <= r.proven:
+		return nil
+	case ret.Closed != r.proof || floor < ret.Closed:
+		r.proof, r.looks = ret.Closed, 0
+	}
+	if floor >= ret.Closed {
+		r.looks++
+	}
+	if r.looks < proofLooks {
+		return nil
+	}
+	r.proven = ret.Closed
+	return r.tidy(ret)
+}
+
+// tidy removes the marks that later ones have made void, and promises of epochs that
+// are over.
+func (r *Remover) tidy(ret Retained) error {
+	there, err := r.in.mayAccept()
+	if err != nil {
+		return err
+	}
+	void := ret.marks
+	for _, owner := range slices.Sorted(maps.Keys(ret.Promised)) {
+		if !slices.Contains(there, owner) {
+			host, epoch, _ := strings.Cut(owner, "/")
+			m := Mark{Kind: MarkPromised, Host: host, Bucket: ret.Promised[owner]}
+			if m.Epoch, _ = parseEpoch(epoch); m.Epoch != 0 {
+				void = append(void, FormatMark(m))
+			}
+		}
+	}
+	for _, name := range void {
+		err = errors.Join(err, r.in.removeName(path.Join(DirRetention, name)))
+	}
+	return err
+}
+
+// ---- removal ------------------------------------------------------------------------
+
+var (
+	errNotOurs  = errors.New("there is something in it that is no record")
+	errNotFinal = errors.New("a job in it has no final record")
+)
+
+// removeSome removes as many names of what is due as a turn may.
+func (r *Remover) removeSome(due []string) (more bool, err error) {
+	budget := removedATurn
+	for _, b := range due {
+		if b > r.proven {
+			break
+		}
+		gone, rerr := r.remove(b, &budget)
+		switch {
+		case errors.Is(rerr, errNotOurs):
+			r.left[b] = true
+		case gone:
+			r.counts.Buckets++
+			delete(r.audit.buckets, b)
+			delete(r.audit.left, b)
+		}
+		err = errors.Join(err, rerr)
+		if budget <= 0 {
+			return true, err
+		}
+	}
+	return false, err
+}
+
+// remove removes a bucket, or a part of it. The gate goes first, and the rest only
+// when its rmdir has proven that it is gone.
+func (r *Remover) remove(b string, budget *int) (gone bool, err error) {
+	for _, base := range []string{DirGate, DirOnce, DirDone} {
+		gone, err := r.drain(base, b, budget)
+		if err != nil || !gone {
+			return false, err
+		}
+	}
+	r.in.Journal.Add(Event{Event: EvRemoved, Result: b, Detail: fmt.Sprintf("the records of ids made from %s to %s",
+		BucketStart(b).Format(time.RFC3339), bucketEnd(b).Format(time.RFC3339))})
+	return true, r.in.Journal.Flush()
+}
+
+// records are the jobs of a bucket that have a final record.
+func (r *Remover) records(b string) (map[string]bool, error) {
+	found := map[string][]Found{}
+	sc := &scan{s: r.in.Spool, visit: func(f Found) { found[f.Name.ID] = append(found[f.Name.ID], f) }}
+	err := sc.done(func(bucket string) bool { return bucket == b })
+	out := map[string]bool{}
+	for id, f := range found {
+		out[id] = final(f)
+	}
+	return out, err
+}
+
+// drain removes what is in one directory of a bucket, and the directory. Nothing goes
+// unless all may.
+func (r *Remover) drain(base, b string, budget *int) (gone bool, err error) {
+	dir := path.Join(base, b)
+	if r.hand.dir != dir || len(r.hand.names) == 0 {
+		names, err := r.removable(base, b)
+		if err != nil {
+			return false, fmt.Errorf("remove %s: %w", dir, err)
+		}
+		r.begin(base, b, len(names))
+		r.hand.dir, r.hand.names = dir, names
+	}
+	for len(r.hand.names) > 0 {
+		if *budget <= 0 {
+			return false, nil
+		}
+		*budget--
+		if err := r.in.removeName(path.Join(dir, r.hand.names[0])); err != nil {
+			return false, fmt.Errorf("remove %s: %w", dir, err)
+		}
+		r.hand.names = r.hand.names[1:]
+		r.counts.Names++
+	}
+	if gone, err = r.in.rmdirEmpty(dir); err != nil || !gone {
+		return false, err
+	}
+	return true, r.in.FS.Sync(base)
+}
+
+// removable lists one directory of a bucket, if each name in it may go. What is final
+// stays so: nothing leaves done/ but here.
+func (r *Remover) removable(base, b string) ([]string, error) {
+	names, err := r.in.list(path.Join(base, b))
+	if err != nil && !isErr(err, syscall.ENOENT, syscall.ESTALE) {
+		return nil, err
+	}
+	slices.Sort(names)
+	var records map[string]bool
+	if base == DirGate && len(names) > 0 {
+		if records, err = r.records(b); err != nil {
+			return nil, err
+		}
+	}
+	for _, name := range names {
+		id, ok := recordID(base, name)
+		switch {
+		case !ok || Bucket(id) != b:
+			return nil, fmt.Errorf("%w: %s", errNotOurs, name)
+		case base == DirGate && !records[id] && !drill.Broken(r.in.Env, drill.RemoveUnended):
+			return nil, fmt.Errorf("%w: %s", errNotFinal, id)
+		}
+	}
+	return names, nil
+}
+
+// begin notes that the removal of a bucket begins, or goes on, here.
+func (r *Remover) begin(base, b string, names int) {
+	if r.hand.bucket == b || names == 0 {
+		return
+	}
+	r.hand.bucket = b
+	r.in.Journal.Add(Event{Event: EvRemoving, Result: b, Detail: fmt.Sprintf("all of its jobs have ended; first the %d names of %s/%s", names, base, b)})
+}
+
+// recordID is the job that a name in a bucket of gate/, once/ or done/ is of.
+func recordID(base, name string) (id string, ok bool) {
+	if base == DirDone {
+		n, ok := ParseDone(name)
+		return n.ID, ok
+	}
+	stage, id, cut := strings.Cut(name, "~")
+	if !cut {
+		return name, base == DirGate && ValidID(name)
+	}
+	n := Name{}
+	return id, parseStage(stage, &n) && ValidID(id)
+}
