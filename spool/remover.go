@@ -221,12 +221,12 @@ func (r *Remover) close(ret Retained, due []string) error {
 	if err != nil {
 		return err
 	}
-	floor := last
+	floor := strings.Repeat("f", len(last))
 	for _, owner := range there {
 		floor = min(floor, ret.Promised[owner])
 	}
 	// As far as all have promised, however slow the slowest clock is.
-	i, found := slices.BinarySearch(due, floor)
+	i, found := slices.BinarySearch(due, min(floor, last))
 	if !found {
 		i--
 	}

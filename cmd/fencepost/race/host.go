@@ -83,7 +83,7 @@ func (h *host) start() {
 	h.node = node.New(h.config(e))
 	n := h.node
 	p.Go("main", func() {
-		err := n.Run(ctx, func(uint64) {})
+		err := n.Run(ctx, func(uint64) { r.sendAtReady(h) })
 		h.exited(p, err)
 	})
 	r.note(h, "start", fmt.Sprintf("process %s starts", p.Name()))

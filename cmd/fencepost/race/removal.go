@@ -42,22 +42,35 @@ func (r *run) sendOld() {
 	}
 	lane := r.w.Tape().Lane("again")
 	for i := range r.opt.Jobs {
-		j := r.oracle.jobs[r.jobID(i)]
 		for range sentAgain {
-			s := &send{r: r, job: j, lane: lane, rec: record(j.id, i, "one"), over: true}
 			h := r.anyHost(lane)
 			at := time.Duration(lane.Pick(64)) * r.plan.chaos / 48 // also when all faults are over
-			r.w.After(at, func() {
-				if h.running() && !h.proc.Stopped() {
-					s.accept(h, func(err error) {
-						if err == nil {
-							r.oracle.answered(j, h.label, s.rec.Digest)
-						}
-					})
-				}
-			})
+			r.w.After(at, func() { r.sendOnce(h, i) })
 		}
 	}
+}
+
+// sendAtReady: a client has waited for the host, with a job that it sent before.
+func (r *run) sendAtReady(h *host) {
+	if !r.plan.on[Retention] || h.guest {
+		return
+	}
+	i := int(r.w.Tape().Lane("ready").Pick(uint32(r.opt.Jobs)))
+	r.w.After(0, func() { r.sendOnce(h, i) })
+}
+
+// sendOnce sends the i-th job, if it was ever sent, and doesn't mind the answer.
+func (r *run) sendOnce(h *host, i int) {
+	j := r.oracle.jobs[r.jobID(i)]
+	if j.gate == 0 || !h.running() || h.proc.Stopped() {
+		return
+	}
+	s := &send{r: r, job: j, rec: record(j.id, i, "one"), over: true}
+	s.accept(h, func(err error) {
+		if err == nil {
+			r.oracle.answered(j, h.label, s.rec.Digest)
+		}
+	})
 }
 
 // dropRecord: what remembers a job goes only when the job has ended, and in one order:

@@ -227,7 +227,7 @@ func (r *run) final() {
 		if j.gate != 0 && !j.removed {
 			accepted++
 		}
-		if j.stolen && j.gate != 0 && len(liveOf(j)) == 0 {
+		if j.stolen && j.gate != 0 && !j.removed && len(liveOf(j)) == 0 {
 			stolen++
 		}
 	}
