@@ -39,6 +39,7 @@ func (b Balance) OK() bool {
 type auditPass struct {
 	accepted map[string]bool
 	gates    map[string]bool // the gate's buckets
+	skipped  map[string]bool // those that weren't listed
 	busy     map[string]bool // buckets of what is no place of a job, and may become one
 	found    map[string][]Found
 }

@@ -34,7 +34,7 @@ type Auditor struct {
 	buckets map[string]*auditedBucket
 	gates   map[string]bool // the gate's buckets, as of the last look
 	busy    map[string]bool // buckets of which something isn't final, as of the last look
-	left    map[string]bool // buckets that have records and no gate, as of the last look
+	left    map[string]bool // buckets that have records, or a directory, and none of whose jobs is in the gate
 	note    []byte          // as last seen
 	changed time.Duration   // when, on the own clock
 	mine    bool            // it was ours
@@ -158,6 +158,7 @@ func (a *Auditor) look(standing map[string]string) (*auditPass, error) {
 	p := &auditPass{accepted: map[string]bool{}, found: map[string][]Found{}, gates: map[string]bool{}, busy: map[string]bool{}}
 	now := a.in.Env.Now()
 	skipped := map[string]bool{}
+	p.skipped = skipped
 	for id := range standing {
 		delete(a.buckets, Bucket(id)) // an alarm is looked after
 	}
@@ -194,6 +195,7 @@ func (a *Auditor) look(standing map[string]string) (*auditPass, error) {
 			// Its gate wasn't listed: next time.
 			delete(a.buckets, b)
 			delete(p.found, id)
+			p.busy[b] = true
 			continue
 		}
 		if p.found[id] = a.in.linked(id, dedupe(p.found[id])); len(p.found[id]) == 0 {
@@ -221,10 +223,15 @@ func (a *Auditor) settle(p *auditPass, now time.Duration) {
 	for id, found := range p.found {
 		if b := Bucket(id); !p.accepted[id] {
 			busy[b] = busy[b] || !final(found)
-			a.left[b] = !p.gates[b]
+			a.left[b] = jobs[b] == 0
 		}
 	}
-	maps.DeleteFunc(a.buckets, func(b string, _ *auditedBucket) bool { return !p.gates[b] })
+	for b := range p.gates {
+		if jobs[b] == 0 && !p.skipped[b] {
+			a.left[b] = true
+		}
+	}
+	maps.DeleteFunc(a.buckets, func(b string, _ *auditedBucket) bool { return jobs[b] == 0 && !p.skipped[b] })
 	a.busy, a.gates = busy, p.gates
 	for b, n := range jobs {
 		k := a.buckets[b]

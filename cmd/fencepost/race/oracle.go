@@ -161,6 +161,7 @@ func (o *oracle) put(path string, c change) {
 	p, j := o.jobOf(path)
 	if j == nil {
 		j = o.ordered(p, c.ino)
+		o.refusedOrder(path, c.ino)
 	}
 	if j == nil {
 		return

@@ -117,7 +117,7 @@ func (o *oracle) settled() bool {
 			return false // both files come to their end: two persons may bring back what was stolen
 		}
 	}
-	return !slices.ContainsFunc(o.r.orders, func(w *order) bool { return w.job == nil })
+	return !slices.ContainsFunc(o.r.orders, func(w *order) bool { return w.job == nil && !w.refused })
 }
 
 // restored: what a legacy consumer took stays away, unless a person is to bring
@@ -149,7 +149,7 @@ func (o *oracle) unsettled() string {
 		}
 	}
 	for _, w := range o.r.orders {
-		if w.job == nil {
+		if w.job == nil && !w.refused {
 			fmt.Fprintf(&b, "order %d was never accepted\n", w.n)
 		}
 	}

@@ -90,6 +90,16 @@ func (o *oracle) dropRecord(j *job, p place) {
 	}
 }
 
+// refusedOrder notes that an order was set aside, where that may be.
+func (o *oracle) refusedOrder(path string, ino uint64) {
+	if !o.r.plan.on[Retention] || !strings.HasPrefix(path, spool.DirFailed+"/"+string(spool.StageAdopt)+"~") {
+		return
+	}
+	for _, w := range o.r.orders {
+		w.refused = w.refused || w.ino == ino
+	}
+}
+
 // unremoved names a bucket that ought to be gone: all of its jobs ended by themselves,
 // and the hosts' clocks are right.
 func (o *oracle) unremoved() string {
