@@ -34,7 +34,6 @@ type Auditor struct {
 	buckets map[string]*auditedBucket
 	gates   map[string]bool // the gate's buckets, as of the last look
 	busy    map[string]bool // buckets of which something isn't final, as of the last look
-	left    map[string]bool // buckets that have records, or a directory, and none of whose jobs is in the gate
 	note    []byte          // as last seen
 	changed time.Duration   // when, on the own clock
 	mine    bool            // it was ours
@@ -219,16 +218,9 @@ func (a *Auditor) settle(p *auditPass, now time.Duration) {
 			busy[b] = true
 		}
 	}
-	a.left = map[string]bool{}
 	for id, found := range p.found {
-		if b := Bucket(id); !p.accepted[id] {
-			busy[b] = busy[b] || !final(found)
-			a.left[b] = jobs[b] == 0
-		}
-	}
-	for b := range p.gates {
-		if jobs[b] == 0 && !p.skipped[b] {
-			a.left[b] = true
+		if b := Bucket(id); !p.accepted[id] && !final(found) {
+			busy[b] = true
 		}
 	}
 	maps.DeleteFunc(a.buckets, func(b string, _ *auditedBucket) bool { return jobs[b] == 0 && !p.skipped[b] })

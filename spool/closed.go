@@ -101,9 +101,14 @@ func (in *Instance) lookClosed() error {
 	if drill.Broken(in.Env, drill.AcceptClosed) {
 		return nil
 	}
-	r, err := in.Retained()
-	in.closed = r.Closed
-	return err
+	for range 2 { // one listing may be an old one
+		r, err := in.Retained()
+		if err != nil {
+			return err
+		}
+		in.closed = max(in.closed, r.Closed)
+	}
+	return nil
 }
 
 // letIn begins an accept, unless the id is of a time that is closed for this

@@ -91,7 +91,7 @@ func (w *world) end(in *spool.Instance, ids ...string) {
 }
 
 // untilWanted is as many rounds as it takes until a bucket is wanted.
-const untilWanted = 6
+const untilWanted = 5
 
 // oldWorld is one with ended jobs of old, and others: removed as far as that goes
 // while a host that may accept hasn't promised.

@@ -39,14 +39,16 @@ type Remover struct {
 	age    time.Duration // of what may be removed
 	settle time.Duration // for so long all of a bucket must have been final
 
-	noted  map[string]time.Time // since when a bucket is final, by the clock of who saw it first
-	asked  time.Duration        // last look at the marks
-	proven string               // closed, and nobody can let in what is of that time
-	proof  string               // is being proven
-	looks  int                  // how many looks said so
-	hand   hand                 // what is being removed
-	left   map[string]bool      // buckets that hold what isn't ours: not tried again
-	counts RemovedCounts
+	noted    map[string]time.Time // since when a bucket is final, by the clock of who saw it first
+	asked    time.Duration        // last look at the marks
+	proven   string               // closed, and nobody can let in what is of that time
+	proof    string               // is being proven
+	looks    int                  // how many looks said so
+	hand     hand                 // what is being removed
+	left     map[string]bool      // buckets that hold what isn't ours: not tried again
+	rests    []string             // what removals have left, as of the last search
+	searched time.Duration
+	counts   RemovedCounts
 }
 
 // hand is a directory whose removal was begun: its names were looked at.
@@ -67,6 +69,7 @@ const (
 	removedATurn = 500  // names, at most, so that a turn is a matter of some tenths of a second
 	notedAtMost  = 4096 // buckets whose time runs
 	proofLooks   = 2    // one listing may be an old one
+	restEvery    = 30   // idle turns between two searches for what removals have left
 )
 
 // notesFile says since when which buckets are final. It is a courtesy to people, who
@@ -84,7 +87,7 @@ func NewRemover(a *Auditor, age, settle time.Duration) *Remover {
 	if settle == 0 {
 		settle = min(DefaultSettle, age)
 	}
-	return &Remover{in: a.in, audit: a, age: age, settle: settle, asked: -time.Hour, left: map[string]bool{}}
+	return &Remover{in: a.in, audit: a, age: age, settle: settle, asked: -time.Hour, searched: -24 * time.Hour, left: map[string]bool{}}
 }
 
 // Counts returns the counters.
@@ -115,7 +118,7 @@ func (r *Remover) Turn() (more bool, err error) {
 	if !r.audit.mine {
 		return false, nil
 	}
-	due, err := r.due()
+	due, err := r.due(ret)
 	if err != nil || len(due) == 0 {
 		return false, err
 	}
@@ -139,7 +142,7 @@ func (r *Remover) promise(ret Retained) error {
 
 // due are the buckets that may go, the oldest first: those that have been final for
 // long enough, and what is left of those whose removal was begun.
-func (r *Remover) due() ([]string, error) {
+func (r *Remover) due(ret Retained) ([]string, error) {
 	wall := r.in.Env.Wall()
 	if err := r.note(wall); err != nil {
 		return nil, err
@@ -151,14 +154,37 @@ func (r *Remover) due() ([]string, error) {
 			due = append(due, b)
 		}
 	}
-	for b, gateless := range r.audit.left {
-		if gateless && b <= oldest && !r.audit.busy[b] {
-			due = append(due, b)
-		}
+	rest, err := r.rest(ret)
+	if err != nil {
+		return nil, err
 	}
+	due = append(due, rest...)
 	due = slices.DeleteFunc(due, func(b string) bool { return r.left[b] || !timed(b) })
 	slices.Sort(due)
 	return slices.Compact(due), nil
+}
+
+// rest are the buckets that a removal which ended on the way has left: of a time that
+// is closed, and without a job in the gate. They are looked for now and then.
+func (r *Remover) rest(ret Retained) ([]string, error) {
+	if now := r.in.Env.Now(); now-r.searched >= restEvery*r.Idle() {
+		found := map[string]bool{}
+		for _, base := range []string{DirOnce, DirDone} {
+			names, err := r.in.list(base)
+			if err != nil {
+				return nil, fmt.Errorf("look for what is left of removals: %w", err)
+			}
+			for _, b := range names {
+				found[b] = !r.audit.gates[b]
+			}
+		}
+		for b := range r.audit.gates {
+			found[b] = r.audit.buckets[b] == nil
+		}
+		maps.DeleteFunc(found, func(_ string, rest bool) bool { return !rest })
+		r.rests, r.searched = slices.Sorted(maps.Keys(found)), now
+	}
+	return slices.DeleteFunc(slices.Clone(r.rests), func(b string) bool { return b > ret.Closed || r.audit.busy[b] }), nil
 }
 
 // final says that a bucket has been final in all looks of a while.
@@ -298,7 +324,8 @@ func (r *Remover) removeSome(due []string) (more bool, err error) {
 		case gone:
 			r.counts.Buckets++
 			delete(r.audit.buckets, b)
-			delete(r.audit.left, b)
+			delete(r.audit.gates, b)
+			r.rests = slices.DeleteFunc(r.rests, func(e string) bool { return e == b })
 		}
 		err = errors.Join(err, rerr)
 		if budget <= 0 {
