@@ -118,7 +118,7 @@ func (in *Instance) letIn(id string) error {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	if b <= in.closed {
-		return fmt.Errorf("%w: what was made before %s is closed", ErrTooOld, bucketEnd(in.closed).Format(time.RFC3339))
+		return fmt.Errorf("%w: what was made before %s is closed", ErrTooOld, BucketEnd(in.closed).Format(time.RFC3339))
 	}
 	in.accept[b]++
 	return nil
@@ -133,16 +133,12 @@ func (in *Instance) letInEnds(id string) {
 	}
 }
 
-func bucketEnd(bucket string) time.Time {
-	return BucketStart(bucket).Add(1 << sliceBits * time.Millisecond)
-}
-
 // open is the time, or the first one that isn't closed: of an id that is made here.
 func (in *Instance) open(t time.Time) time.Time {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	if bucketAt(t) <= in.closed {
-		return bucketEnd(in.closed)
+		return BucketEnd(in.closed)
 	}
 	return t
 }

@@ -376,6 +376,11 @@ func BucketStart(bucket string) time.Time {
 	return time.UnixMilli(n << sliceBits).UTC()
 }
 
+// BucketEnd is when it ends.
+func BucketEnd(bucket string) time.Time {
+	return BucketStart(bucket).Add(1 << sliceBits * time.Millisecond)
+}
+
 // bucketAt is the bucket of ids that are made at a moment.
 func bucketAt(t time.Time) string { return fmt.Sprintf("%07x", max(0, t.UnixMilli())>>sliceBits) }
 

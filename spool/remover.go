@@ -196,18 +196,27 @@ func (r *Remover) final(b string) bool {
 	return k != nil && k.final && !r.audit.busy[b] && k.listed-k.since >= min(quietAfter, r.settle/4)
 }
 
+// FinalSince says of buckets that are old enough to be removed since when all of their
+// jobs have been seen to have ended.
+func (s *Spool) FinalSince() (map[string]time.Time, error) {
+	n := finalNotes{}
+	data, _, err := s.FS.Read(notesFile, 1<<20)
+	if err != nil && !isErr(err, syscall.ENOENT, syscall.ESTALE) {
+		return nil, fmt.Errorf("read since when what is final: %w", err)
+	}
+	_ = json.Unmarshal(data, &n) // torn or strange: the times run anew
+	if n.Buckets == nil {
+		n.Buckets = map[string]time.Time{}
+	}
+	return n.Buckets, nil
+}
+
 // note keeps since when buckets are final.
 func (r *Remover) note(wall time.Time) error {
 	if r.noted == nil {
-		n := finalNotes{}
-		data, _, err := r.in.FS.Read(notesFile, 1<<20)
-		if err != nil && !isErr(err, syscall.ENOENT, syscall.ESTALE) {
-			return fmt.Errorf("read since when what is final: %w", err)
-		}
-		_ = json.Unmarshal(data, &n) // torn or strange: the times run anew
-		r.noted = n.Buckets
-		if r.noted == nil {
-			r.noted = map[string]time.Time{}
+		var err error
+		if r.noted, err = r.in.FinalSince(); err != nil {
+			return err
 		}
 	}
 	before := maps.Clone(r.noted)
@@ -345,7 +354,7 @@ func (r *Remover) remove(b string, budget *int) (gone bool, err error) {
 		}
 	}
 	r.in.Journal.Add(Event{Event: EvRemoved, Result: b, Detail: fmt.Sprintf("the records of ids made from %s to %s",
-		BucketStart(b).Format(time.RFC3339), bucketEnd(b).Format(time.RFC3339))})
+		BucketStart(b).Format(time.RFC3339), BucketEnd(b).Format(time.RFC3339))})
 	return true, r.in.Journal.Flush()
 }
 

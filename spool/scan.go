@@ -278,6 +278,21 @@ func (s *Spool) AcceptedLike(prefix string, visit func(id string)) error {
 	return err
 }
 
+// OldestBucket is the first of the gate's buckets that is a slice of time; "" = none.
+func (s *Spool) OldestBucket() (string, error) {
+	buckets, err := s.FS.List(DirGate)
+	if err != nil {
+		return "", fmt.Errorf("list: %w", err)
+	}
+	oldest := ""
+	for _, b := range buckets {
+		if timed(b) && (oldest == "" || b < oldest) {
+			oldest = b
+		}
+	}
+	return oldest, nil
+}
+
 // mayHold says whether a bucket can hold ids that begin with prefix.
 func mayHold(bucket, prefix string) bool {
 	if strings.HasPrefix(bucket, "r") {
