@@ -214,12 +214,12 @@ func (a *Auditor) settle(p *auditPass, now time.Duration) {
 		if len(found) == 0 || !ended(found) || Furthest(found).Place == PlaceFailed {
 			open[b] = true
 		}
-		if !final(found) {
+		if !hasEnded(found) {
 			busy[b] = true
 		}
 	}
 	for id, found := range p.found {
-		if b := Bucket(id); !p.accepted[id] && !final(found) {
+		if b := Bucket(id); !p.accepted[id] && !hasEnded(found) {
 			busy[b] = true
 		}
 	}
@@ -241,9 +241,9 @@ func (a *Auditor) settle(p *auditPass, now time.Duration) {
 	}
 }
 
-// final says that a job has its final record, won't come back from a foreign program,
+// hasEnded says that a job has its final record, won't come back from a foreign program,
 // and that there is nothing else of it.
-func final(found []Found) bool {
+func hasEnded(found []Found) bool {
 	has := false
 	for _, f := range found {
 		switch {

@@ -36,27 +36,28 @@ func (s *Spool) Retained() (Retained, error) {
 		if !ok {
 			continue
 		}
-		of := m.Kind + m.owner()
+		of := m.Kind + m.whose()
 		if old, known := last[of]; known {
 			r.marks = append(r.marks, FormatMark(Mark{Kind: m.Kind, Host: m.Host, Epoch: m.Epoch, Bucket: min(old.Bucket, m.Bucket)}))
 			m.Bucket = max(old.Bucket, m.Bucket)
 		}
 		last[of] = m
 	}
-	for _, m := range last {
+	for _, of := range slices.Sorted(maps.Keys(last)) {
+		m := last[of]
 		switch m.Kind {
 		case MarkWanted:
 			r.Wanted = m.Bucket
 		case MarkClosed:
 			r.Closed = m.Bucket
 		default:
-			r.Promised[m.owner()] = m.Bucket
+			r.Promised[m.whose()] = m.Bucket
 		}
 	}
 	return r, nil
 }
 
-func (m Mark) owner() string {
+func (m Mark) whose() string {
 	if m.Kind != MarkPromised {
 		return ""
 	}
@@ -230,7 +231,7 @@ func (s *Spool) withoutRemoved(p *auditPass, ungated []string) ([]string, error)
 		return ungated, nil
 	}
 	r, err := s.Retained()
-	return slices.DeleteFunc(ungated, func(id string) bool { return r.IsClosed(id) && final(p.found[id]) }), err
+	return slices.DeleteFunc(ungated, func(id string) bool { return r.IsClosed(id) && hasEnded(p.found[id]) }), err
 }
 
 // ---- who hasn't promised -----------------------------------------------------------

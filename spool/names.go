@@ -1,3 +1,4 @@
+//nolint:filelen // all names are built and parsed in one file
 package spool
 
 import (
