@@ -1,4 +1,5 @@
 //nolint:filelen // all names are built and parsed in one file
+
 package spool
 
 import (
