@@ -214,12 +214,12 @@ func (a *Auditor) settle(p *auditPass, now time.Duration) {
 		if len(found) == 0 || !ended(found) || Furthest(found).Place == PlaceFailed {
 			open[b] = true
 		}
-		if !hasEnded(found) {
+		if !a.in.Layout.hasEnded(found) {
 			busy[b] = true
 		}
 	}
 	for id, found := range p.found {
-		if b := Bucket(id); !p.accepted[id] && !hasEnded(found) {
+		if b := Bucket(id); !p.accepted[id] && !a.in.Layout.hasEnded(found) {
 			busy[b] = true
 		}
 	}
@@ -243,11 +243,12 @@ func (a *Auditor) settle(p *auditPass, now time.Duration) {
 
 // hasEnded says that a job has its final record, won't come back from a foreign program,
 // and that there is nothing else of it.
-func hasEnded(found []Found) bool {
+func (l Layout) hasEnded(found []Found) bool {
+	back := slices.ContainsFunc(l.Inboxes, func(b Inbox) bool { return b.Stage == Submit })
 	has := false
 	for _, f := range found {
 		switch {
-		case f.Place == PlaceDone, f.Place == PlaceHandedOver && f.Name.Stage == Submit:
+		case f.Place == PlaceDone, f.Place == PlaceHandedOver && (f.Name.Stage == Submit || !back):
 			has = true
 		case f.Place != PlaceHandedOver:
 			return false

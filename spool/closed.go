@@ -231,7 +231,7 @@ func (s *Spool) withoutRemoved(p *auditPass, ungated []string) ([]string, error)
 		return ungated, nil
 	}
 	r, err := s.Retained()
-	return slices.DeleteFunc(ungated, func(id string) bool { return r.IsClosed(id) && hasEnded(p.found[id]) }), err
+	return slices.DeleteFunc(ungated, func(id string) bool { return r.IsClosed(id) && s.Layout.hasEnded(p.found[id]) }), err
 }
 
 // ---- who hasn't promised -----------------------------------------------------------

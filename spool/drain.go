@@ -63,7 +63,7 @@ func (r *Remover) records(b string) (map[string]bool, error) {
 	err := sc.done(func(bucket string) bool { return bucket == b })
 	out := map[string]bool{}
 	for id, f := range found {
-		out[id] = hasEnded(f)
+		out[id] = r.in.Layout.hasEnded(f)
 	}
 	return out, err
 }

@@ -241,6 +241,20 @@ func TestRemovalLeaves(t *testing.T) {
 	}
 }
 
+// TestRemovalOfWhatWasHandedOver: where nothing can come back, a handover is an end.
+func TestRemovalOfWhatWasHandedOver(t *testing.T) {
+	w := memWorld(t)
+	a := w.cleaner(w.start("a"))
+	a.in.Layout.Inboxes = nil
+	w.end(a.in, jobA)
+	mustDo(a.in.FS.Rename(doneOf(w, jobA), spool.DonePath(spool.Name{Stage: spool.Translate, Host: "a", Epoch: 1, Seq: 77, ID: jobA,
+		Cluster: "foreign:old/*.xml", Ext: "xml"})))
+	mustDo(a.rounds(untilWanted + 6))
+	if w.records(jobA) != 0 {
+		t.Errorf("its records stayed:\n%s", w.m.Tree())
+	}
+}
+
 func doneOf(w *world, id string) string {
 	for _, f := range w.files()[id].after {
 		if f.place == spool.DirDone {
