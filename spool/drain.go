@@ -17,7 +17,7 @@ var (
 	errNotFinal = errors.New("a job in it has no final record")
 )
 
-// removeSome removes as many names of what is due as a turn may.
+// removeSome removes as much of what is due as a turn may.
 func (r *Remover) removeSome(due []string) (more bool, err error) {
 	budget := removedATurn
 	for _, b := range due {
@@ -72,6 +72,7 @@ func (r *Remover) records(b string) (map[string]bool, error) {
 // unless all may.
 func (r *Remover) drain(base, b string, budget *int) (gone bool, err error) {
 	dir := path.Join(base, b)
+	*budget -= callsADir
 	if r.hand.dir != dir || len(r.hand.names) == 0 {
 		names, err := r.removable(base, b)
 		if err != nil {

@@ -160,7 +160,7 @@ func TestRemovalSweepPairs(t *testing.T) {
 	for _, x := range removalActs {
 		t.Run(x.name, func(t *testing.T) {
 			t.Parallel()
-			bound := 150
+			bound := 100
 			if thorough {
 				bound = 1 << 30
 			}
@@ -223,7 +223,7 @@ func TestRemovalSchedules(t *testing.T) {
 	for name, set := range removalDuels {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			explore(t, explorePlan{switches: 3, runs: 150}, set)
+			explore(t, explorePlan{switches: 3, runs: 80}, set)
 		})
 	}
 }
@@ -233,7 +233,7 @@ func TestRemovalScheduleFaults(t *testing.T) {
 	for name, set := range removalDuels {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			explore(t, explorePlan{switches: 2, faults: lies, runs: 80}, set)
+			explore(t, explorePlan{switches: 2, faults: lies, runs: 60}, set)
 		})
 	}
 }

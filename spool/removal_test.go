@@ -466,3 +466,27 @@ func TestHole_5_7_AdoptedAgain(t *testing.T) {
 		t.Errorf("the file is %d jobs:\n%s", n, w.m.Tree())
 	}
 }
+
+// TestRemovalIsBoundedByCalls: many small buckets are no more work in a turn than a big
+// one.
+func TestRemovalIsBoundedByCalls(t *testing.T) {
+	w := memWorld(t)
+	w.removes = true
+	a := w.cleaner(w.start("a"))
+	var ids []string
+	for i := range 100 {
+		ids = append(ids, fmt.Sprintf("0189%04x-ac96-7000-8000-%012d", 16*i, i))
+	}
+	w.end(a.in, ids...)
+	mustDo(a.rounds(untilWanted + 2))
+	for turns := 0; w.records("0189") > 0 && turns < 20; turns++ {
+		at := len(w.m.Trace())
+		mustDo(a.turn())
+		if n := len(w.m.Trace()) - at; n > 700 {
+			t.Errorf("%d operations in a turn", n)
+		}
+	}
+	if w.records("0189") > 0 {
+		t.Error("some are left")
+	}
+}

@@ -45,6 +45,7 @@ type Remover struct {
 	proof    string               // is being proven
 	looks    int                  // how many looks said so
 	hand     hand                 // what is being removed
+	more     bool                 // there was more to do than one turn may
 	left     map[string]bool      // buckets that hold what isn't ours: not tried again
 	rests    []string             // what removals have left, as of the last search
 	searched time.Duration
@@ -66,7 +67,8 @@ type RemovedCounts struct{ Buckets, Names int }
 const DefaultSettle = 24 * time.Hour
 
 const (
-	removedATurn = 500  // names, at most, so that a turn is a matter of some tenths of a second
+	removedATurn = 500  // calls, about, so that a turn is a matter of some tenths of a second
+	callsADir    = 8    // of them beside the removals, in each directory of a bucket
 	notedAtMost  = 4096 // buckets whose time runs
 	proofLooks   = 2    // one listing may be an old one
 	restEvery    = 30   // idle turns between two searches for what removals have left
@@ -99,12 +101,12 @@ func (r *Remover) Idle() time.Duration { return r.audit.every }
 // Turn does a bounded part: it promises what others want closed and, on the host that
 // audits, removes. more: there is more to do at once. To be called every second or so.
 func (r *Remover) Turn() (more bool, err error) {
-	if now := r.in.Env.Now(); len(r.hand.names) == 0 && now-r.asked < r.Idle() {
+	if now := r.in.Env.Now(); !r.more && now-r.asked < r.Idle() {
 		return false, nil
 	}
 	r.asked = r.in.Env.Now()
 	defer func() {
-		if !more {
+		if r.more = more; !more {
 			r.hand.names = nil // looked at afresh the next time
 		}
 	}()
