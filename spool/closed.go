@@ -26,7 +26,14 @@ type Retained struct {
 func (s *Spool) Retained() (Retained, error) {
 	r := Retained{Promised: map[string]string{}}
 	names, err := s.list(DirRetention)
-	if err != nil && !isErr(err, syscall.ENOENT) { // a spool of an earlier version
+	if isErr(err, syscall.ENOENT) { // a spool of an earlier version, or else it counts for nothing
+		there, _, lerr := s.has(DirRetention)
+		if lerr == nil && !there {
+			return r, nil
+		}
+		err = errors.Join(err, lerr)
+	}
+	if err != nil {
 		return r, fmt.Errorf("look at what is closed: %w", err)
 	}
 	last := map[string]Mark{}
@@ -84,13 +91,21 @@ func (s *Spool) mark(m Mark) error {
 			return errors.Join(err, lerr)
 		case there:
 			return s.FS.Sync(DirRetention)
-		case dirGone: // a spool of an earlier version
-			if merr := s.FS.Mkdir(DirRetention); merr != nil && !isErr(merr, syscall.EEXIST) {
+		case dirGone:
+			if merr := s.makeRetention(); merr != nil {
 				return errors.Join(err, merr)
 			}
 		}
 	}
 	return fmt.Errorf("mark %s: %w", name, err)
+}
+
+// makeRetention makes the directory on a spool of an earlier version.
+func (s *Spool) makeRetention() error {
+	if err := s.FS.Mkdir(DirRetention); err != nil && !isErr(err, syscall.EEXIST) {
+		return fmt.Errorf("make %s: %w", DirRetention, err)
+	}
+	return s.FS.Sync(".")
 }
 
 // ---- an instance's promise ------------------------------------------------------

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -311,6 +312,33 @@ func TestHole_5_2_StartsMeanwhile(t *testing.T) {
 				t.Error("it holds up removal for ever")
 			}
 		}
+	}
+}
+
+// TestMarksOutOfReach: an instance that can't look what is closed doesn't begin; one on
+// a spool of an earlier version does.
+func TestMarksOutOfReach(t *testing.T) {
+	w := memWorld(t)
+	oldWorld(w)
+	w.m.Inject = func(op memfs.Op) memfs.Verdict {
+		if op.Kind == memfs.List && op.From == spool.DirRetention {
+			return memfs.Verdict{Err: syscall.ENOENT}
+		}
+		return memfs.Verdict{Apply: true}
+	}
+	if _, err := startAgain(w, "d", 1); !errors.Is(err, syscall.ENOENT) {
+		t.Errorf("it began: %v", err)
+	}
+	w.m.Inject = nil
+	w = memWorld(t)
+	mustDo(w.m.View("init").Rmdir(spool.DirRetention))
+	w.removes = true
+	a := w.cleaner(w.start("a"))
+	w.end(a.in, jobA)
+	mustDo(w.check())
+	mustDo(a.rounds(untilWanted + 6))
+	if w.records(jobA) != 0 {
+		t.Error("on a spool without the directory nothing is removed")
 	}
 }
 

@@ -235,8 +235,13 @@ func (r *Remover) note(wall time.Time) error {
 		return nil
 	}
 	data, err := json.Marshal(finalNotes{Schema: "fencepost.final/v1", Buckets: r.noted})
-	if err == nil {
-		err = r.in.replace(notesFile, data)
+	if err != nil {
+		return err
+	}
+	if err = r.in.replace(notesFile, data); isErr(err, syscall.ENOENT) {
+		if err = r.in.makeRetention(); err == nil {
+			err = r.in.replace(notesFile, data)
+		}
 	}
 	return err
 }
