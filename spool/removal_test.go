@@ -315,6 +315,35 @@ func TestHole_5_2_StartsMeanwhile(t *testing.T) {
 	}
 }
 
+// TestRemovalOnAFullDisk: no file can be made; what is closed already goes, and makes
+// room.
+func TestRemovalOnAFullDisk(t *testing.T) {
+	w := memWorld(t)
+	a, b := oldWorld(w)
+	mustDo(b.turn())
+	for range 3 { // as far as the mark, and one look
+		mustDo(a.turn())
+	}
+	w.end(a.in, "01890b5d-ac96-7000-8000-000000000007") // so that there is something to note
+	mustDo(a.audit.Pass(t.Context()))
+	a.in.Env.(*testEnv).pass(oldRound)
+	mustDo(a.audit.Pass(t.Context()))
+	full := map[string]bool{memfs.Create: true, memfs.Append: true, memfs.Mkdir: true}
+	w.m.Inject = func(op memfs.Op) memfs.Verdict {
+		if full[op.Kind] {
+			return memfs.Verdict{Err: syscall.ENOSPC}
+		}
+		return memfs.Verdict{Apply: true}
+	}
+	for range 3 {
+		_ = a.turn()
+	}
+	w.m.Inject = nil
+	if w.records(jobA) != 0 {
+		t.Error("nothing was removed")
+	}
+}
+
 // TestMarksOutOfReach: an instance that can't look what is closed doesn't begin; one on
 // a spool of an earlier version does.
 func TestMarksOutOfReach(t *testing.T) {

@@ -120,14 +120,14 @@ func (r *Remover) Turn() (more bool, err error) {
 	if !r.audit.mine {
 		return false, nil
 	}
+	// What can't be written, on a full disk, doesn't hold up what makes room.
 	due, err := r.due(ret)
-	if err != nil || len(due) == 0 {
+	if len(due) == 0 {
 		return false, err
 	}
-	if err := r.close(ret, due); err != nil {
-		return false, fmt.Errorf("close: %w", err)
-	}
-	return r.removeSome(due)
+	cerr := r.close(ret, due)
+	more, rerr := r.removeSome(due)
+	return more, errors.Join(err, cerr, rerr)
 }
 
 // promise answers what is wanted, as far as the own clock agrees, and says what holds
@@ -146,9 +146,7 @@ func (r *Remover) promise(ret Retained) error {
 // long enough, and what is left of those whose removal was begun.
 func (r *Remover) due(ret Retained) ([]string, error) {
 	wall := r.in.Env.Wall()
-	if err := r.note(wall); err != nil {
-		return nil, err
-	}
+	err := r.note(wall)
 	oldest := bucketBefore(wall.Add(-r.age))
 	var due []string
 	for _, b := range slices.Sorted(maps.Keys(r.noted)) {
@@ -156,14 +154,11 @@ func (r *Remover) due(ret Retained) ([]string, error) {
 			due = append(due, b)
 		}
 	}
-	rest, err := r.rest(ret)
-	if err != nil {
-		return nil, err
-	}
+	rest, rerr := r.rest(ret)
 	due = append(due, rest...)
 	due = slices.DeleteFunc(due, func(b string) bool { return r.left[b] || !timed(b) })
 	slices.Sort(due)
-	return slices.Compact(due), nil
+	return slices.Compact(due), errors.Join(err, rerr)
 }
 
 // rest are the buckets that a removal which ended on the way has left: of a time that
