@@ -22,7 +22,8 @@ type Accepted struct {
 // same job as the client sent it.
 //
 // A nil error means that the job is durable and will be found in exactly one
-// place. ErrConflict: the id belongs to another job. Any other error: not known
+// place. ErrConflict: the id belongs to another job. ErrTooOld: the id is of a
+// time that is closed; it may have been accepted before. Any other error: not known
 // to be accepted; the client asks again with the same id, here or elsewhere.
 //
 // Order: write, fsync, close new~S~ID; rename to accept~S~ID (complete by its
@@ -39,6 +40,10 @@ func (in *Instance) AcceptAt(stage Stage, id string, data []byte, same func(exis
 	if !ValidID(id) {
 		return Accepted{}, fmt.Errorf("accept: %q is not a canonical job id", id)
 	}
+	if err := in.letIn(id); err != nil {
+		return Accepted{}, fmt.Errorf("accept %s: %w", id, err)
+	}
+	defer in.letInEnds(id)
 	n := Name{Stage: KindNew, Seq: in.nextSeq(), ID: id, Ext: entryExt(stage)}
 	fresh := in.drafts() + "/" + FormatDraft(n)
 	n.Stage = KindAccept

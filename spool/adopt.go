@@ -124,6 +124,8 @@ func (in *Instance) carryOn(file string, n Name, t *taken) error {
 	switch {
 	case errors.Is(err, ErrConflict):
 		return in.refuse(file, n, t, fmt.Sprintf("job %s was accepted with another content", job.ID))
+	case errors.Is(err, ErrTooOld):
+		return in.refuse(file, n, t, fmt.Sprintf("%v; see what became of job %s (fencepost trace) before you enter the file again, under another id", err, job.ID))
 	case err != nil:
 		return fmt.Errorf("adopt %s: %w", n.ID, err)
 	}
@@ -212,7 +214,7 @@ func (in *Instance) syncInboxes() error {
 func (in *Instance) freshID() string {
 	var u uuid.UUID
 	in.Env.Random(u[:])
-	ms := in.Env.Wall().UnixMilli()
+	ms := in.open(in.Env.Wall()).UnixMilli()
 	for i := range 6 {
 		u[i] = byte(ms >> (40 - 8*i))
 	}

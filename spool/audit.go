@@ -38,6 +38,9 @@ func (b Balance) OK() bool {
 // auditPass is what one listing of everything showed.
 type auditPass struct {
 	accepted map[string]bool
+	gates    map[string]bool // the gate's buckets
+	skipped  map[string]bool // those that weren't listed
+	busy     map[string]bool // buckets of what is no place of a job, and may become one
 	found    map[string][]Found
 }
 
@@ -50,6 +53,9 @@ func (s *Spool) Audit(ctx context.Context, wait time.Duration) (Balance, error) 
 		return Balance{}, err
 	}
 	vanished, duplicated, ungated := first.suspects()
+	if ungated, err = s.withoutRemoved(first, ungated); err != nil {
+		return Balance{}, err
+	}
 	for range 2 {
 		if len(vanished)+len(duplicated)+len(ungated) == 0 || drill.Broken(s.Env, drill.RecoverOnePass) {
 			break
@@ -163,8 +169,15 @@ func twice(found []Found) bool {
 
 // settle keeps the suspects that a later pass didn't clear. A job that was seen
 // twice since it moved has other names the next time.
+//
+// A job whose records are being removed leaves the gate first: it isn't accepted any
+// more, and counts no more.
 func (p *auditPass) settle(again *auditPass, vanished, duplicated, ungated *[]string) {
 	*vanished = slices.DeleteFunc(*vanished, func(id string) bool {
+		if !again.accepted[id] {
+			delete(p.accepted, id)
+			return true
+		}
 		if len(again.found[id]) == 0 {
 			return false
 		}

@@ -32,10 +32,12 @@ type Auditor struct {
 	apart time.Duration // between the looks for a suspect: a lease time
 
 	buckets map[string]*auditedBucket
-	note    []byte        // as last seen
-	changed time.Duration // when, on the own clock
-	read    time.Duration // when it was read last
-	mine    bool          // it was ours
+	gates   map[string]bool // the gate's buckets, as of the last look
+	busy    map[string]bool // buckets of which something isn't final, as of the last look
+	note    []byte          // as last seen
+	changed time.Duration   // when, on the own clock
+	read    time.Duration   // when it was read last
+	mine    bool            // it was ours
 	looked  bool
 
 	counts AlarmCounts
@@ -47,6 +49,7 @@ type AlarmCounts struct{ Audits, Vanished, Duplicated, Found int }
 // auditedBucket is what is known of a gate's bucket that balanced.
 type auditedBucket struct {
 	jobs   int           // all of them done
+	final  bool          // none comes back, and nothing else of theirs is anywhere
 	since  time.Duration // first audit that found it so
 	listed time.Duration // last audit that listed it
 }
@@ -162,19 +165,22 @@ func (a *Auditor) Pass(ctx context.Context) error {
 // look is one pass over what isn't skipped. The gate is listed first, the rest
 // in the order of the flow, as in Audit.
 func (a *Auditor) look(standing map[string]string) (*auditPass, error) {
-	p := &auditPass{accepted: map[string]bool{}, found: map[string][]Found{}}
+	p := &auditPass{accepted: map[string]bool{}, found: map[string][]Found{}, gates: map[string]bool{}, busy: map[string]bool{}}
 	now := a.in.Env.Now()
 	skipped := map[string]bool{}
+	p.skipped = skipped
 	for id := range standing {
 		delete(a.buckets, Bucket(id)) // an alarm is looked after
 	}
-	sc := &scan{s: a.in.Spool, visit: func(f Found) { p.found[f.Name.ID] = append(p.found[f.Name.ID], f) }}
+	sc := &scan{s: a.in.Spool, visit: func(f Found) { p.found[f.Name.ID] = append(p.found[f.Name.ID], f) },
+		other: func(n Name) { p.busy[Bucket(n.ID)] = true }}
 	// Made by init, never removed: without it this is not the spool.
 	buckets, err := a.in.FS.List(DirGate)
 	if err != nil {
 		return nil, fmt.Errorf("list: %w", err)
 	}
 	for _, b := range buckets {
+		p.gates[b] = true
 		if k := a.buckets[b]; k != nil && k.listed-k.since >= quietAfter && now-k.listed < relistAfterQuiet {
 			skipped[b] = true
 			continue
@@ -199,6 +205,7 @@ func (a *Auditor) look(standing map[string]string) (*auditPass, error) {
 			// Its gate wasn't listed: next time.
 			delete(a.buckets, b)
 			delete(p.found, id)
+			p.busy[b] = true
 			continue
 		}
 		if p.found[id] = a.in.linked(id, dedupe(p.found[id])); len(p.found[id]) == 0 {
@@ -211,14 +218,24 @@ func (a *Auditor) look(standing map[string]string) (*auditPass, error) {
 
 // settle notes which buckets balance with every job done.
 func (a *Auditor) settle(p *auditPass, now time.Duration) {
-	jobs, open := map[string]int{}, map[string]bool{}
+	jobs, open, busy := map[string]int{}, map[string]bool{}, p.busy
 	for id := range p.accepted {
 		b, found := Bucket(id), p.found[id]
 		jobs[b]++
 		if len(found) == 0 || !ended(found) || Furthest(found).Place == PlaceFailed {
 			open[b] = true
 		}
+		if !a.in.Layout.hasEnded(found) {
+			busy[b] = true
+		}
 	}
+	for id, found := range p.found {
+		if b := Bucket(id); !p.accepted[id] && !a.in.Layout.hasEnded(found) {
+			busy[b] = true
+		}
+	}
+	maps.DeleteFunc(a.buckets, func(b string, _ *auditedBucket) bool { return jobs[b] == 0 && !p.skipped[b] })
+	a.busy, a.gates = busy, p.gates
 	for b, n := range jobs {
 		k := a.buckets[b]
 		switch {
@@ -229,7 +246,26 @@ func (a *Auditor) settle(p *auditPass, now time.Duration) {
 		default:
 			k.listed = now
 		}
+		if k := a.buckets[b]; k != nil {
+			k.final = !busy[b]
+		}
 	}
+}
+
+// hasEnded says that a job has its final record, won't come back from a foreign program,
+// and that there is nothing else of it.
+func (l Layout) hasEnded(found []Found) bool {
+	back := slices.ContainsFunc(l.Inboxes, func(b Inbox) bool { return b.Stage == Submit })
+	has := false
+	for _, f := range found {
+		switch {
+		case f.Place == PlaceDone, f.Place == PlaceHandedOver && (f.Name.Stage == Submit || !back):
+			has = true
+		case f.Place != PlaceHandedOver:
+			return false
+		}
+	}
+	return has
 }
 
 // standing are the alarms of jobs that stand: the kind, by job.

@@ -10,10 +10,10 @@ import (
 	"fencepost/spool/vfs/memfs"
 )
 
-// TestHole_5_1_BirthLandsLate: a claim's rename at birth isn't carried out in time,
+// TestHole_6_1_BirthLandsLate: a claim's rename at birth isn't carried out in time,
 // and the file is published instead. The rename lands before, between or after
 // whatever follows.
-func TestHole_5_1_BirthLandsLate(t *testing.T) {
+func TestHole_6_1_BirthLandsLate(t *testing.T) {
 	for name, x := range map[string]act{"accept": findAct("accept at birth"), "translate": findAct("translate at birth")} {
 		for land := 0; ; land++ {
 			if !birthLands(t, name, x, land) {

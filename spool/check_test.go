@@ -106,13 +106,22 @@ func (w *world) files() map[string]*jobFiles {
 // check holds at any moment, whatever has failed.
 func (w *world) check() error {
 	jobs := w.files()
+	if err := w.checkGone(jobs); err != nil {
+		return err
+	}
 	for id := range w.accepted {
+		if w.gone[id] {
+			continue
+		}
 		if jobs[id] == nil || jobs[id].gate == "" {
 			return fmt.Errorf("%s was answered ACCEPTED, and isn't in the gate", id)
 		}
 	}
 	gates := 0
 	for id, j := range jobs {
+		if w.gone[id] {
+			continue
+		}
 		if err := j.check(id); err != nil {
 			return fmt.Errorf("%w: %v", err, j)
 		}

@@ -226,7 +226,8 @@ func (c *Claim) ParkCopy(reason string) error {
 }
 
 // Once passes the exit gate: Done = this entry, now or on an earlier try; Taken
-// = a second copy of the job, which must never be submitted. Gone, with ErrLost:
+// = a second copy of the job, which must never be submitted, or one of a job whose
+// records were removed. Gone, with ErrLost:
 // the claim isn't ours any more.
 func (c *Claim) Once() (Verdict, error) {
 	if drill.Broken(c.in.Env, drill.NoExitGate) {
@@ -242,7 +243,13 @@ func (c *Claim) Once() (Verdict, error) {
 			return Unknown, err
 		}
 	}
-	verdict, err := c.in.linkOnce(c.path, OncePath(c.Name.Stage, c.Name.ID), c.file)
+	verdict, err := c.in.notRemoved(c.Name.ID)
+	if verdict == Done {
+		verdict, err = c.in.linkOnce(c.path, OncePath(c.Name.Stage, c.Name.ID), c.file)
+	}
+	if verdict == Done {
+		verdict, err = c.in.notRemoved(c.Name.ID) // the look before was for order's sake
+	}
 	if verdict == Gone {
 		err = errors.Join(ErrLost, c.in.checkFenced(c.in.claims()), err)
 	}

@@ -46,6 +46,8 @@ type Instance struct {
 
 	mu     sync.Mutex // never held across a call to Env
 	seq    uint64
+	closed string                   // ids of this bucket and of those before are let in no more; "" = all are
+	accept map[string]int           // accepts under way, by bucket
 	flight map[string]time.Duration // names that a task of ours owns, or is about to make, and since when
 	fenced error
 }
@@ -66,7 +68,8 @@ func NewInstance(s *Spool, stamp Stamp, tee func(Event)) (*Instance, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Instance{Spool: s, Host: stamp.Host, Epoch: stamp.Epoch, Journal: j, flight: map[string]time.Duration{}}, nil
+	in := &Instance{Spool: s, Host: stamp.Host, Epoch: stamp.Epoch, Journal: j, accept: map[string]int{}, flight: map[string]time.Duration{}}
+	return in, in.lookClosed()
 }
 
 // claims, sealed and drafts are the instance's own directories.

@@ -63,8 +63,10 @@ const (
 	EvForeign    = "foreign" // a file that isn't ours was in the way
 	EvGhost      = "ghost-cancelled"
 	EvQuarantine = "quarantined"
-	EvLayout     = "layout"  // a person changed which stages foreign programs do, or the inboxes
-	EvTrouble    = "trouble" // to the log only
+	EvRemoving   = "removing" // the records of a time in which all jobs ended begin to go
+	EvRemoved    = "removed"  // they are gone
+	EvLayout     = "layout"   // a person changed which stages foreign programs do, or the inboxes
+	EvTrouble    = "trouble"  // to the log only
 	EvGap        = "journal-gap"
 )
 

@@ -28,11 +28,12 @@ const (
 	DirRequests  = "requests"
 	DirIntruders = "intruders"
 	DirForeign   = "intruders/foreign"
+	DirRetention = "retention"
 )
 
 // FixedDirs are made by init, parents first; stage directories come beside.
 var fixedDirs = []string{DirRoster, DirHosts, DirGate, DirOnce, DirDrafts, DirClaims, DirSealed,
-	DirDone, DirFailed, DirHeld, DirParked, DirStarted, DirLocal, DirRequests, DirIntruders, DirForeign}
+	DirDone, DirFailed, DirHeld, DirParked, DirStarted, DirLocal, DirRequests, DirIntruders, DirForeign, DirRetention}
 
 // ---- hosts: hosts/HOST/... ---------------------------------------------------
 

@@ -1,9 +1,12 @@
+//nolint:filelen // all names are built and parsed in one file
+
 package spool
 
 import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // A Stage is a step of the pipeline that takes entries.
@@ -358,6 +361,77 @@ func Bucket(id string) string {
 		return id[:7]
 	}
 	return "r" + id[idLength-2:]
+}
+
+// sliceBits is the length of a bucket of a UUIDv7, in bits of milliseconds.
+const sliceBits = 20
+
+// timed says whether a bucket is a slice of time, which can be closed: two of them
+// stand in the order of their names.
+func timed(bucket string) bool {
+	_, err := strconv.ParseUint(bucket, 16, 28)
+	return len(bucket) == 7 && err == nil && strings.ToLower(bucket) == bucket
+}
+
+// BucketStart is when a bucket that is a slice of time begins.
+func BucketStart(bucket string) time.Time {
+	n, _ := strconv.ParseInt(bucket, 16, 64)
+	return time.UnixMilli(n << sliceBits).UTC()
+}
+
+// BucketEnd is when it ends.
+func BucketEnd(bucket string) time.Time {
+	return BucketStart(bucket).Add(1 << sliceBits * time.Millisecond)
+}
+
+// bucketAt is the bucket of ids that are made at a moment.
+func bucketAt(t time.Time) string { return fmt.Sprintf("%07x", max(0, t.UnixMilli())>>sliceBits) }
+
+// bucketBefore is the last bucket that had ended by then; "" if none had.
+func bucketBefore(t time.Time) string {
+	if t.UnixMilli() < 1<<sliceBits {
+		return ""
+	}
+	return bucketAt(t.Add(-(1 << sliceBits) * time.Millisecond))
+}
+
+// Mark is what the name of a file in retention/ says.
+type Mark struct {
+	Kind   string // one of MarkWanted, MarkPromised, MarkClosed
+	Host   string // promised only: which instance
+	Epoch  uint64
+	Bucket string // this one and all before it
+}
+
+// The kinds of marks.
+const (
+	MarkWanted   = "wanted"   // somebody wants to remove what is final in it
+	MarkPromised = "promised" // this epoch lets nothing in there any more
+	MarkClosed   = "closed"   // nobody does, ever again
+)
+
+// FormatMark gives KIND~BUCKET, or promised~HOST~EPOCH~BUCKET.
+func FormatMark(m Mark) string {
+	if m.Kind == MarkPromised {
+		return fmt.Sprintf("%s~%s~%d~%s", m.Kind, m.Host, m.Epoch, m.Bucket)
+	}
+	return m.Kind + "~" + m.Bucket
+}
+
+// ParseMark parses a name of FormatMark.
+func ParseMark(s string) (m Mark, ok bool) {
+	p := strings.Split(s, "~")
+	m.Kind, m.Bucket = p[0], p[len(p)-1]
+	switch {
+	case !timed(m.Bucket):
+		return m, false
+	case m.Kind == MarkPromised && len(p) == 4 && ValidHost(p[1]):
+		m.Host = p[1]
+		m.Epoch, ok = parseEpoch(p[2])
+	case m.Kind == MarkWanted || m.Kind == MarkClosed:
+		ok = len(p) == 2
+	}
+	return m, ok && FormatMark(m) == s
 }
 
 // ---- tokens -----------------------------------------------------------------

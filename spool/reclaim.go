@@ -274,6 +274,12 @@ func (in *Instance) rollForward(draft string, n Name) error {
 			return in.removeName(draft)
 		}
 	}
+	if away, err := in.tooLate(n); err != nil || away {
+		if err == nil {
+			err = in.moveForeign(draft)
+		}
+		return err
+	}
 	verdict, err := in.passGate(draft, n, id)
 	switch verdict {
 	case Done:

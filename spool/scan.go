@@ -46,6 +46,7 @@ type scan struct {
 	s       *Spool
 	visit   func(Found)
 	foreign func(file string)
+	other   func(Name) // may be nil: told of copies, and of what is being adopted
 }
 
 // Scan lists every job once or more often, in the order of the flow; only those
@@ -94,6 +95,12 @@ func (sc *scan) listBelow(dir string) ([]string, error) {
 		return nil, nil
 	}
 	return names, err
+}
+
+func (sc *scan) noPlace(n Name) {
+	if sc.other != nil {
+		sc.other(n)
+	}
 }
 
 func (sc *scan) stray(dir, name string) {
@@ -146,8 +153,10 @@ func (sc *scan) owned(base string) error {
 		n, ok := parse(name)
 		if !ok {
 			// What is being adopted is no job yet, or has a place already.
-			if _, adopt := ParseAdopt(name); !adopt || base != DirClaims {
+			if n, adopt := ParseAdopt(name); !adopt || base != DirClaims {
 				sc.stray(dir, name)
+			} else {
+				sc.noPlace(n)
 			}
 			return
 		}
@@ -204,7 +213,10 @@ func (sc *scan) aside(dir string, place Place) error {
 			continue
 		}
 		_, why := ParseWhy(name)
-		_, copied := ParseCopy(name)
+		n, copied := ParseCopy(name)
+		if copied {
+			sc.noPlace(n)
+		}
 		_, refused := ParseRefused(name)
 		if !why && !copied && !refused {
 			sc.stray(dir, name)
@@ -264,6 +276,21 @@ func (s *Spool) AcceptedLike(prefix string, visit func(id string)) error {
 		}
 	}
 	return err
+}
+
+// OldestBucket is the first of the gate's buckets that is a slice of time; "" = none.
+func (s *Spool) OldestBucket() (string, error) {
+	buckets, err := s.FS.List(DirGate)
+	if err != nil {
+		return "", fmt.Errorf("list: %w", err)
+	}
+	oldest := ""
+	for _, b := range buckets {
+		if timed(b) && (oldest == "" || b < oldest) {
+			oldest = b
+		}
+	}
+	return oldest, nil
 }
 
 // mayHold says whether a bucket can hold ids that begin with prefix.

@@ -34,10 +34,10 @@ func until(t *testing.T, what string, so func() bool) {
 	t.Fatalf("%s didn't come about", what)
 }
 
-// TestHole_5_3_RoomAfterTheEnd: the cluster is asked for free slots while an entry
+// TestHole_6_3_RoomAfterTheEnd: the cluster is asked for free slots while an entry
 // is about to be taken at its birth; the instance stops meanwhile, and its taker
 // ends. No task may begin that nobody waits for.
-func TestHole_5_3_RoomAfterTheEnd(t *testing.T) {
+func TestHole_6_3_RoomAfterTheEnd(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
 	var late atomic.Bool

@@ -46,10 +46,13 @@ type world struct {
 	foreign bool // a foreign program translates: see foreignOut
 	back    bool // it gave something back
 	random  byte // so that no two files get one id
+	// removes: records are removed of jobs that had ended.
+	removes     bool
+	ended, gone map[string]bool
 }
 
 func newWorld(m *memfs.Mem) *world {
-	w := &world{m: m, epochs: map[string]uint64{}, accepted: map[string]bool{}}
+	w := &world{m: m, epochs: map[string]uint64{}, accepted: map[string]bool{}, ended: map[string]bool{}, gone: map[string]bool{}}
 	m.Quiet(func() {
 		f := spool.Format{Version: spool.FormatVersion, SpoolID: testSpoolID}
 		l := spool.DefaultLayout()

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -16,6 +17,10 @@ import (
 // stateVanished is said of a job that passed the gate and that three looks
 // didn't find.
 const stateVanished = "vanished"
+
+// stateRemoved is said of one whose records were removed, long after its end: the
+// journals are all that there is of it.
+const stateRemoved = "removed"
 
 // traceDoc is the life of a job.
 type traceDoc struct {
@@ -82,7 +87,8 @@ func resolve(s *share, prefix string) (string, error) {
 			return prefix, nil
 		}
 	}
-	return s.Resolve(prefix)
+	id, err := s.Resolve(prefix)
+	return id, notFound(s, prefix, err)
 }
 
 // locate finds a job's files. A job may move between two listings, so that
@@ -102,7 +108,7 @@ func locate(ctx context.Context, s *share, id string) ([]spool.Found, error) {
 func takeTrace(ctx context.Context, s *share, prefix string) (*traceDoc, error) {
 	id, err := resolve(s, prefix)
 	if err != nil {
-		return nil, err
+		return traceRemoved(s, prefix, err)
 	}
 	events, err := s.Trace(id)
 	if err != nil {
@@ -121,6 +127,43 @@ func takeTrace(ctx context.Context, s *share, prefix string) (*traceDoc, error) 
 		where := newJobDoc(spool.Furthest(found))
 		d.Where, d.State = &where, where.State
 	}
+	for _, e := range events {
+		d.Events = append(d.Events, newTraceEvent(e))
+	}
+	return d, nil
+}
+
+// errRemoved is of a job that isn't in the gate, and whose id is of a time that is closed.
+var errRemoved = fmt.Errorf("%w any more", spool.ErrNotFound)
+
+// notFound says of what isn't in the gate whether its records may have been removed.
+func notFound(s *share, prefix string, err error) error {
+	if !errors.Is(err, spool.ErrNotFound) {
+		return err
+	}
+	ret, rerr := s.Retained()
+	switch {
+	case rerr != nil:
+		return errors.Join(err, rerr)
+	case ret.Closed == "":
+		return err
+	case spool.ValidID(prefix) && !ret.IsClosed(prefix):
+		return err
+	}
+	err = fmt.Errorf("%w: %s; records of ids made before %s are removed when all jobs of their time have ended", errRemoved, prefix, stamp(spool.BucketEnd(ret.Closed)))
+	return &exitError{code: exitNotFound, err: err, next: "fencepost trace, with the whole id, shows what the journals have of it"}
+}
+
+// traceRemoved is what the journals know of a job whose records were removed.
+func traceRemoved(s *share, id string, err error) (*traceDoc, error) {
+	if !errors.Is(err, errRemoved) || !spool.ValidID(id) {
+		return nil, err
+	}
+	events, terr := s.Trace(id)
+	if terr != nil || len(events) == 0 {
+		return nil, errors.Join(err, terr)
+	}
+	d := &traceDoc{Job: id, State: stateRemoved, Files: []string{}, Events: []traceEvent{}}
 	for _, e := range events {
 		d.Events = append(d.Events, newTraceEvent(e))
 	}
@@ -233,6 +276,9 @@ func (d *traceDoc) severity() show.Severity {
 // sentence is the last line: where the job is now.
 func (d *traceDoc) sentence() string {
 	w := d.Where
+	if d.State == stateRemoved {
+		return "job " + d.Job + ": its records were removed, long after its end; the journals are all that there is of it"
+	}
 	if w == nil {
 		return "job " + d.Job + named(d.Name, d.Owner) + " passed the gate and is nowhere: fencepost audit looks again"
 	}

@@ -79,5 +79,5 @@ func (p *pkg) effect(body *ast.BlockStmt) (call *ast.CallExpr) {
 
 // pure are functions and methods of these packages that only compute.
 func pure(name string) bool {
-	return slices.Contains([]string{"Bucket", "Furthest", "twice", "ended", "ValidID", "count", "judge", "lastOf", "isSilent", "Sub"}, name)
+	return slices.Contains([]string{"Bucket", "Furthest", "twice", "ended", "ValidID", "hasEnded", "count", "judge", "lastOf", "isSilent", "Sub"}, name)
 }

@@ -27,7 +27,7 @@ func main() {
 func rootCommands(g *globals) map[string][]*cobra.Command {
 	return map[string][]*cobra.Command{
 		groupRun: {newInitCmd(g), newEnrollCmd(g), newRevokeCmd(g), newLayoutCmd(g), newServeCmd(g), newSendCmd(g), newDemoCmd(g), newJobWrapperCmd(g)},
-		groupSee: {newStatusCmd(g), newTopCmd(g), newHostsCmd(g), newJobsCmd(g), newTraceCmd(g), newWhyCmd(g), newEventsCmd(g), newDepthCmd(g), newIntrudersCmd(g), newAuditCmd(g),
+		groupSee: {newStatusCmd(g), newTopCmd(g), newHostsCmd(g), newJobsCmd(g), newTraceCmd(g), newWhyCmd(g), newEventsCmd(g), newDepthCmd(g), newIntrudersCmd(g), newAuditCmd(g), newRetentionCmd(g),
 			newDoctorCmd(g), newLockProbeCmd(g), newFstestCmd(g), newFstestChildCmd(g), newConfigCmd(g), newVersionCmd(g), newManCmd(g)},
 		groupAct: {newDrainCmd(g), newResumeCmd(g), newFenceCmd(g), newHoldCmd(g), newReleaseCmd(g), newRetryCmd(g), newCancelCmd(g),
 			newUnparkCmd(g), newRecoverCmd(g)},

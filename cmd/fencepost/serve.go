@@ -249,6 +249,9 @@ func (d *daemon) nodeConfig(sp *spool.Spool, dir string) (node.Config, error) {
 		Workers: c.Workers, Poll: c.Poll.Duration, MaxPoll: opt.MaxPoll, ClaimMax: c.ClaimMax.Duration,
 		SealMax: c.SealMax.Duration, Grace: 30 * time.Second, Convert: codec.Translate,
 		Parse: node.Adoptee(d.id.Host, sp.Env.Wall), Mount: d.mount, Tee: d.tee, Warn: d.warn, Digest: d.configDigest, JournalKey: d.keys.Journal}
+	if c.RemoveOld {
+		cfg.Retention = c.Retention.Duration
+	}
 	for _, s := range c.Stages {
 		cfg.Stages = append(cfg.Stages, spool.Stage(s))
 	}

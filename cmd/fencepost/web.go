@@ -119,6 +119,9 @@ func (w *webSite) Job(ctx context.Context, prefix string) (web.JobDocs, error) {
 	if err != nil {
 		return web.JobDocs{}, err
 	}
+	if t.State == stateRemoved {
+		return web.JobDocs{Trace: t, Why: &whyDoc{Job: t.Job, State: t.State, Verdict: t.sentence(), Gates: []gateDoc{}, Reasons: []whyReason{}}}, nil
+	}
 	y, err := takeWhyWith(ctx, w.share, t.Job, w.hosts)
 	if err != nil {
 		return web.JobDocs{}, err

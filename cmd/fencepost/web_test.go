@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -79,6 +80,19 @@ func TestWebSaysWhatCommandsPrint(t *testing.T) {
 	}
 	for _, path := range []string{"/", "/jobs", "/jobs/" + job, "/audit", "/intruders", "/live", "/metrics"} {
 		body(t, srv.Handler(), path)
+	}
+	// Its records are removed: the journals know it still.
+	if err := errors.Join(os.Remove(filepath.Join(sample, spool.GatePath(job))),
+		os.WriteFile(filepath.Join(sample, spool.DirRetention, "closed~"+spool.Bucket(job)), nil, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	if srv, err = web.New(web.Config{Source: newWebSite(t, sample)}); err != nil { // one that hasn't looked yet
+		t.Fatal(err)
+	}
+	for path, want := range map[string]string{"/jobs/" + job: "Its records were removed", "/api/v1/jobs/" + job + "/why": `"state": "removed"`} {
+		if got := body(t, srv.Handler(), path); !strings.Contains(got, want) {
+			t.Errorf("%s: no %q in\n%s", path, want, got)
+		}
 	}
 }
 

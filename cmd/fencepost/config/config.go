@@ -34,6 +34,7 @@ type Config struct {
 	ClaimMax       Duration `toml:"claim_max" flag:"claim-max" shared:"yes" help:"an unchanged claim is given back after this"`
 	SealMax        Duration `toml:"seal_max" flag:"seal-max" shared:"yes" help:"an unchanged sealed file is finished by others after this"`
 	Retention      Duration `toml:"retention" flag:"retention" shared:"yes" help:"how long final records and ids are kept"`
+	RemoveOld      bool     `toml:"remove_old" flag:"remove-old" shared:"yes" help:"remove the records of ended jobs whose ids are older than retention"`
 	Timeout        Duration `toml:"timeout" flag:"timeout" help:"give up on a share that doesn't answer for this long"`
 	UnsafeMount    List     `toml:"unsafe_mount" flag:"unsafe-mount" help:"checks of doctor, by id, that don't keep serve from starting on an unsafe mount"`
 
@@ -194,7 +195,7 @@ func Default() Config {
 		MaxFaults: 8,
 		ClaimMax:  Duration{10 * time.Minute},
 		SealMax:   Duration{10 * time.Minute},
-		Retention: Duration{30 * 24 * time.Hour},
+		Retention: Duration{30 * 24 * time.Hour}, RemoveOld: true,
 		Timeout:   Duration{30 * time.Second},
 		Log:       Log{Level: "info", Format: "auto"},
 		TokenSkew: Duration{5 * time.Minute}, ForeignFiles: "quarantine",

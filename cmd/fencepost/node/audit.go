@@ -23,6 +23,7 @@ const (
 type Alarms struct {
 	spool.AlarmCounts
 	Canaries int
+	Removed  spool.RemovedCounts
 }
 
 // Alarms returns the counters.
@@ -37,7 +38,9 @@ func (s *session) audit(ctx context.Context) {
 	cfg := s.n.cfg
 	a := spool.NewAuditor(s.in, cfg.AuditEvery, cfg.TTL)
 	before := s.n.Alarms().AlarmCounts
+	remove := s.remover(a)
 	for cfg.Env.Sleep(ctx, max(cfg.AuditEvery/20, 100*time.Millisecond)) == nil {
+		remove()
 		if !a.Due() {
 			continue
 		}
@@ -52,6 +55,24 @@ func (s *session) audit(ctx context.Context) {
 		s.n.mu.Lock()
 		s.n.alarms.AlarmCounts = spool.AlarmCounts{Audits: before.Audits + c.Audits, Vanished: before.Vanished + c.Vanished,
 			Duplicated: before.Duplicated + c.Duplicated, Found: before.Found + c.Found}
+		s.n.mu.Unlock()
+	}
+}
+
+// remover is what removes old records beside an auditor, to be called again and again.
+func (s *session) remover(a *spool.Auditor) func() {
+	if s.n.cfg.Retention == 0 {
+		return func() {}
+	}
+	r := spool.NewRemover(a, s.n.cfg.Retention, s.n.cfg.Settle)
+	before := s.n.Alarms().Removed
+	return func() {
+		if _, err := r.Turn(); err != nil {
+			s.in.Warn("remove old records", err)
+		}
+		c := r.Counts()
+		s.n.mu.Lock()
+		s.n.alarms.Removed = spool.RemovedCounts{Buckets: before.Buckets + c.Buckets, Names: before.Names + c.Names}
 		s.n.mu.Unlock()
 	}
 }

@@ -218,7 +218,7 @@ func TestNobodysEntries(t *testing.T) {
 			var ids []string
 			for i := range 20 {
 				id := fmt.Sprintf(c.format, i)
-				if _, err := w.m.View("else").Create("xml/"+id+".xml", xmlOf(t, id)); err != nil {
+				if _, err := w.m.View("else").Create("xml/"+id+".xml", jobData(t, id)); err != nil {
 					t.Fatal(err)
 				}
 				ids = append(ids, id)

@@ -33,6 +33,10 @@ type Config struct {
 	Grace     time.Duration // for what is being worked on at a stop
 	// AuditEvery is the time between two audits; 0 = DefaultAuditEvery.
 	AuditEvery time.Duration
+	// Retention is how old an id must be for the records of its job to be removed;
+	// 0 = they stay. Settle is how long they must have been final; 0 = a day.
+	Retention  time.Duration
+	Settle     time.Duration
 	Convert    func([]byte) ([]byte, error)
 	Parse      spool.Parse    // makes jobs of the inboxes' files; nil = nothing is adopted
 	NoBirths   bool           // everything goes through its stage's directory: as under load, for the simulator

@@ -116,10 +116,10 @@ func convert(data []byte) ([]byte, error) {
 func xmlJob(t *testing.T, i int) (id string, data []byte) {
 	t.Helper()
 	id = fmt.Sprintf("0190a1b2-c3d4-7000-8000-%012x", i)
-	return id, xmlOf(t, id)
+	return id, jobData(t, id)
 }
 
-func xmlOf(t *testing.T, id string) []byte {
+func jobData(t *testing.T, id string) []byte {
 	t.Helper()
 	r := codec.Record{ID: id, Job: codec.Job{Name: "j", Script: "#!/bin/sh\n"}, Client: "test", ReceivedAt: time.UnixMilli(0).UTC(), ReceivedBy: "a"}
 	r.Digest = codec.Digest(r.Job)

@@ -30,7 +30,7 @@ type send struct {
 func (r *run) sendAll() {
 	lane := r.w.Tape().Lane("client")
 	for i := range r.opt.Jobs {
-		id := jobID(i)
+		id := r.jobID(i)
 		j := r.oracle.add(id)
 		at := time.Duration(i)*r.plan.chaos/time.Duration(2*r.opt.Jobs) + time.Duration(lane.Pick(8))*50*time.Millisecond
 		s := &send{r: r, job: j, lane: lane, rec: record(id, i, "one"), target: i % len(r.hosts)}
@@ -45,11 +45,17 @@ func (r *run) sendAll() {
 			r.faults[string(BadJob)]++
 		}
 	}
+	r.sendOld()
 }
 
 // jobID is the id of the i-th job. The first eight digits are a minute: some
 // jobs share one.
-func jobID(i int) string { return fmt.Sprintf("0192%04x-0000-7000-8000-%012x", i/4, i) }
+func (r *run) jobID(i int) string {
+	if r.plan.on[Retention] {
+		return oldID(i)
+	}
+	return fmt.Sprintf("0192%04x-0000-7000-8000-%012x", i/4, i)
+}
 
 func (r *run) jobName(id string) string { return "fp-" + r.format.SpoolID[:8] + "-" + id }
 
@@ -128,6 +134,9 @@ func (s *send) answer(h *host, err error) {
 		if s.job.gate == 0 {
 			s.r.oracle.violate(Safety, "conflict", s.job.id, "host %s refused job %d as a conflict, but nobody has that id", h.label, s.job.n)
 		}
+	case errors.Is(err, spool.ErrTooOld) && s.r.plan.on[Retention]:
+		s.over = true
+		s.job.given = true
 	default:
 		s.r.w.After(200*time.Millisecond, s.again)
 	}

@@ -35,7 +35,7 @@ func matters(name string) bool {
 	top, rest, _ := strings.Cut(name, "/")
 	switch top {
 	case layoutXML, layoutJSON, spool.DirGate, spool.DirOnce, spool.DirDrafts, spool.DirClaims, spool.DirSealed, spool.DirDone,
-		spool.DirFailed, spool.DirHeld, spool.DirParked:
+		spool.DirFailed, spool.DirHeld, spool.DirParked, spool.DirRetention:
 		return rest != ""
 	case spool.DirHosts:
 		return strings.Contains(rest, "/epochs/")

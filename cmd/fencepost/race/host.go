@@ -83,7 +83,7 @@ func (h *host) start() {
 	h.node = node.New(h.config(e))
 	n := h.node
 	p.Go("main", func() {
-		err := n.Run(ctx, func(uint64) {})
+		err := n.Run(ctx, func(uint64) { r.sendAtReady(h) })
 		h.exited(p, err)
 	})
 	r.note(h, "start", fmt.Sprintf("process %s starts", p.Name()))
@@ -94,11 +94,15 @@ func (h *host) config(e environment) node.Config {
 	id := h.id
 	id.PID, id.Nonce = h.starts, fmt.Sprintf("%s-%d", h.label, h.starts)
 	sp := spool.New(e, r.format)
-	return node.Config{Env: e, Spool: sp, Identity: id, Heartbeat: heartbeat, TTL: ttl,
+	c := node.Config{Env: e, Spool: sp, Identity: id, Heartbeat: heartbeat, TTL: ttl,
 		Stages:   []spool.Stage{spool.Ingest, spool.Translate, spool.Submit},
 		NoBirths: !r.plan.births,
 		Workers:  2, Poll: poll, MaxPoll: maxPoll, ClaimMax: claimMax, SealMax: sealMax, Grace: grace, AuditEvery: auditEvery,
 		Convert: codec.Translate, Parse: node.Adoptee(h.name, e.Wall), Cluster: r.clusterOf(h, e, sp.NamePrefix()), Submit: r.submitOptions(), Tee: h.tee, Warn: h.warn}
+	if r.plan.on[Retention] {
+		c.AuditEvery, c.Retention, c.Settle = removeEvery, retention, removeSettle
+	}
+	return c
 }
 
 // tee sees the journal's events: they are counted, and never believed.

@@ -41,6 +41,7 @@ const (
 	Copied        Fault = "copied"
 	Writer        Fault = "writer"
 	Recover       Fault = "recover"
+	Retention     Fault = "retention"
 )
 
 // kind describes a fault.
@@ -84,6 +85,7 @@ func kinds() []kind {
 		{Copied, "somebody copies a job's file in the stage's directory", false},
 		{Writer, "a legacy program writes orders into an inbox, in place and slowly", false},
 		{Recover, "a person runs audit --recover on a host, while faults last and when they are over", false},
+		{Retention, "records are removed soon after a job's end, while hosts' clocks are days apart and ids are sent again", false},
 	}
 }
 

@@ -136,7 +136,7 @@ func (l *legacyHost) say(id, op, words string) {
 // which writes each into the stage's directory, in place.
 func (r *run) sendLegacy() {
 	for i := range r.opt.Jobs {
-		rec := record(jobID(i), i, "one")
+		rec := record(r.jobID(i), i, "one")
 		rec.ReceivedBy = r.hosts[0].name
 		j := r.oracle.add(rec.ID)
 		data, err := codec.EncodeXML(rec)

@@ -45,7 +45,9 @@ type job struct {
 	bad    bool            // the cluster refuses it
 	sealed []sealedAs
 	starts int
-	order  *order // that it was written as, if any
+	// removed: its gate was, long after its end.
+	removed bool
+	order   *order // that it was written as, if any
 }
 
 // sealedAs is a cluster id that was decided.
@@ -132,8 +134,8 @@ func (o *oracle) drop(path string, c change) {
 		return
 	}
 	switch p.where {
-	case atGate:
-		o.violate(Safety, "gate", j.id, "the gate of job %d was removed", j.n)
+	case atGate, atOnce, atDone:
+		o.dropRecord(j, p)
 	case atDraft:
 		delete(o.drafts, p.token())
 		if c.op == opRemove {
@@ -159,6 +161,7 @@ func (o *oracle) put(path string, c change) {
 	p, j := o.jobOf(path)
 	if j == nil {
 		j = o.ordered(p, c.ino)
+		o.refusedOrder(path, c.ino)
 	}
 	if j == nil {
 		return
@@ -319,7 +322,7 @@ func (o *oracle) checkJob(j *job) {
 			o.violate(Safety, "duplicated", j.id, "job %d is in two places: %s and %s", j.n, first.path, p.path)
 		}
 	}
-	if n == 0 {
+	if n == 0 && !j.removed {
 		o.violate(Safety, "lost", j.id, "job %d was accepted, and is nowhere", j.n)
 	}
 }

@@ -110,14 +110,14 @@ func (o *oracle) settled() bool {
 		if !j.given {
 			return false
 		}
-		if j.gate != 0 && !slices.ContainsFunc(j.places, place.final) && !(j.stolen && o.restored(j)) {
+		if j.gate != 0 && !j.removed && !slices.ContainsFunc(j.places, place.final) && !(j.stolen && o.restored(j)) {
 			return false
 		}
 		if (j.copied || j.stolen) && slices.ContainsFunc(j.places, func(p place) bool { return p.live() && !p.final() }) {
 			return false // both files come to their end: two persons may bring back what was stolen
 		}
 	}
-	return !slices.ContainsFunc(o.r.orders, func(w *order) bool { return w.job == nil })
+	return !slices.ContainsFunc(o.r.orders, func(w *order) bool { return w.job == nil && !w.refused })
 }
 
 // restored: what a legacy consumer took stays away, unless a person is to bring
@@ -140,7 +140,7 @@ func (o *oracle) count(w where) (n int) {
 func (o *oracle) unsettled() string {
 	var b strings.Builder
 	for _, j := range o.order {
-		if j.gate != 0 && !slices.ContainsFunc(j.places, place.final) && !(j.stolen && o.restored(j)) {
+		if j.gate != 0 && !j.removed && !slices.ContainsFunc(j.places, place.final) && !(j.stolen && o.restored(j)) {
 			fmt.Fprintf(&b, "job %d (%s):", j.n, j.id)
 			for _, p := range j.places {
 				fmt.Fprintf(&b, " %s", p.path)
@@ -149,7 +149,7 @@ func (o *oracle) unsettled() string {
 		}
 	}
 	for _, w := range o.r.orders {
-		if w.job == nil {
+		if w.job == nil && !w.refused {
 			fmt.Fprintf(&b, "order %d was never accepted\n", w.n)
 		}
 	}

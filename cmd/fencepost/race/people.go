@@ -29,6 +29,9 @@ type order struct {
 	ino  uint64
 	data []byte
 	job  *job // that it was accepted as
+	// refused: it was set aside, for a person. Who took it had a clock that was days
+	// behind, so that its fresh id was too old for who carried it on.
+	refused bool
 }
 
 func (w *order) name() string { return fmt.Sprintf("order-%d", w.n) }

@@ -34,6 +34,9 @@ const few = 6
 // its end: a tape that is older than they are has them off.
 const firstKinds = 28
 
+// secondKinds are those before the ones that came last.
+const secondKinds = 30
+
 func newPlan(lane *simenv.Lane, opt Options) plan {
 	p := plan{on: map[Fault]bool{}}
 	p.choose(lane, opt, kinds()[:firstKinds])
@@ -51,8 +54,9 @@ func newPlan(lane *simenv.Lane, opt Options) plan {
 	}[lane.Pick(5)]
 	p.lag = []time.Duration{500 * time.Millisecond, 1500 * time.Millisecond}[lane.Pick(2)]
 	p.moments = lane.Pick(5)
-	p.choose(lane, opt, kinds()[firstKinds:])
+	p.choose(lane, opt, kinds()[firstKinds:secondKinds])
 	p.runs = []time.Duration{2 * time.Second, 40 * time.Second}[lane.Pick(2)]
+	p.choose(lane, opt, kinds()[secondKinds:])
 	// So few jobs leave hosts at rest: with births nearly none would wait for a stage,
 	// and be raced for. A tape that is older than births has none.
 	p.births = lane.Pick(2) == 1
@@ -61,9 +65,13 @@ func newPlan(lane *simenv.Lane, opt Options) plan {
 	p.guard = p.on[ClusterCrash] && p.caps.Hold
 	if opt.Protocol == ProtocolLegacy {
 		p.caps, p.guard = submit.Caps{}, false
+		delete(p.on, Retention)
 	}
 	if !p.caps.Hold {
 		delete(p.on, ClusterCrash)
+	}
+	if p.on[Retention] {
+		p.chaos *= 2 // until the first records go takes some time
 	}
 	return p
 }

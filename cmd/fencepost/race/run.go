@@ -1,6 +1,7 @@
 package race
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"runtime/debug"
@@ -129,6 +130,7 @@ func (r *run) setUp() {
 // cool-down in which what is late lands.
 func (r *run) fencepost() {
 	r.chaos = true
+	r.clocksApart()
 	for _, h := range r.hosts {
 		r.w.After(time.Duration(h.n)*100*time.Millisecond, h.start)
 	}
@@ -159,14 +161,11 @@ func (r *run) settle() bool {
 		if !r.w.Run(r.w.Now() + time.Second) {
 			return false
 		}
-		if r.oracle.settled() && r.tidy() == "" {
+		if r.oracle.settled() && r.tidy() == "" && r.oracle.unremoved() == "" {
 			return true
 		}
 	}
-	why := r.oracle.unsettled()
-	if why == "" {
-		why = r.tidy()
-	}
+	why := cmp.Or(r.oracle.unsettled(), r.tidy(), r.oracle.unremoved())
 	r.oracle.violate(Liveness, "stuck", r.firstUnsettled(), "%v after all faults were over there is still something to do:\n%s", healing, why)
 	return false
 }
@@ -226,14 +225,14 @@ func (r *run) final() {
 	o := r.oracle
 	accepted, stolen := 0, 0
 	for _, j := range o.order {
-		if j.gate != 0 {
+		if j.gate != 0 && !j.removed {
 			accepted++
 		}
-		if j.stolen && j.gate != 0 && len(liveOf(j)) == 0 {
+		if j.stolen && j.gate != 0 && !j.removed && len(liveOf(j)) == 0 {
 			stolen++
 		}
 	}
-	done := o.count(atDone)
+	done := o.count(atDone) - o.halfRemoved()
 	for _, j := range o.order {
 		if j.starts == 0 && slices.ContainsFunc(j.places, func(p place) bool { return p.where == atDone }) {
 			o.violate(Safety, "never-ran", j.id, "job %d has a final record, and never ran", j.n)
@@ -270,7 +269,7 @@ func (r *run) result() *Result {
 	}
 	res := &Result{Options: r.opt, Hash: r.w.Hash(), Steps: r.w.Steps(), Time: r.w.Now(), Faults: r.faults, Seen: r.seen,
 		Violation: o.found, Entries: r.w.Tape().Entries(), History: r.events,
-		Done: o.count(atDone), Parked: o.parked, Failed: o.failed}
+		Done: o.count(atDone) + o.removedJobs(), Parked: o.parked, Failed: o.failed}
 	for _, j := range o.order {
 		if j.gate != 0 {
 			res.Accepted++

@@ -62,6 +62,8 @@ func descriptions() map[string]metricDoc {
 		{"audit_difference", "Accepted minus all places, by the last audit of this page.", gauge, nil},
 		{"audit_age_seconds", "Time since that audit.", gauge, nil},
 		{"audits_total", "Audits that this host made beside its work.", counter, nil},
+		{"removed_buckets_total", "Buckets of old records that this host removed.", counter, nil},
+		{"removed_names_total", "Names of old records that this host removed.", counter, nil},
 		{"canaries_taken_total", "Times that a canary of this host was taken.", counter, nil},
 		{"epoch", "This host's epoch, 0 without an instance.", gauge, nil},
 		{"lease_renewed", "1 if the last heartbeat could be written.", gauge, nil},
@@ -182,6 +184,8 @@ func own(put put, self Self) {
 	put("lease_renewed", one(st.Renewed))
 	put("busy", float64(st.Busy))
 	put("audits_total", float64(self.Alarms.Audits))
+	put("removed_buckets_total", float64(self.Alarms.Removed.Buckets))
+	put("removed_names_total", float64(self.Alarms.Removed.Names))
 	put("canaries_taken_total", float64(self.Alarms.Canaries))
 	for stage, c := range st.Claims {
 		put("claims_total", float64(c.Won), string(stage), "won")

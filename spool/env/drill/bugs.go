@@ -40,6 +40,9 @@ const (
 	NoPlaceCheck    Bug = "no-place-check"
 	CancelOnAbsent  Bug = "cancel-on-absent"
 	CancelRuns      Bug = "cancel-runs"
+	RemoveByClock   Bug = "remove-by-clock"
+	RemoveUnended   Bug = "remove-unended"
+	AcceptClosed    Bug = "accept-closed"
 )
 
 // Seeded is a bug in words.
@@ -100,6 +103,9 @@ func Bugs() []Seeded {
 		{Bug: NoPlaceCheck, Says: "a sealed file that isn't there any more is acted for", Layer: true},
 		{Bug: CancelOnAbsent, Says: "who doesn't find its claim cancels what it submitted for it", Hole: "2", With: []Bug{CancelRuns}, Focus: "cut,kill,server-restart", Where: "rename claims/"},
 		{Bug: CancelRuns, Says: "the cluster's cancel doesn't spare what runs", Layer: true},
+		{Bug: RemoveByClock, Says: "records are removed by age, though another host may let their ids in again", Hole: "5.1", Focus: "retention"},
+		{Bug: RemoveUnended, Says: "records are removed of a time in which a job hasn't ended", Hole: "5.4", Focus: "retention,restart,kill"},
+		{Bug: AcceptClosed, Says: "an instance lets ids in without a look at what is closed", Hole: "5.2", Focus: "retention,restart"},
 		{Bug: AckFirst, Says: "ACCEPTED is answered before the gate"},
 	}
 }
