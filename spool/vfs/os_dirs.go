@@ -17,8 +17,9 @@ import (
 // other reason; callers look, and try again, and by then the descriptor is given
 // up. Nothing rests on an ENOENT: see docs/crash-safety.md#three-outcomes.
 type dirs struct {
-	mu   sync.Mutex
-	open map[string]*dirFD
+	mu    sync.Mutex
+	open  map[string]*dirFD
+	doubt map[string]bool // the last call there failed as if it were gone
 }
 
 const (
@@ -55,8 +56,10 @@ func (d *dirs) get(o *OS, name string) (*dirFD, error) {
 		}
 		d.forget(f)
 	}
+	doubt := d.doubt[name]
+	delete(d.doubt, name)
 	d.mu.Unlock()
-	fd, err := o.openat(name, o.dirFlags(), 0)
+	fd, err := o.openat(name, o.dirFlags(doubt), 0)
 	if err == unix.EACCES {
 		fd, err = o.openat(name, parentFlags, 0)
 	}
@@ -69,10 +72,10 @@ func (d *dirs) get(o *OS, name string) (*dirFD, error) {
 }
 
 // dirFlags open a directory that is kept. To read it only Sync needs, which has nothing
-// to do on NFS, where to open it so is a call each time: the client asks the server
-// for its attributes.
-func (o *OS) dirFlags() int {
-	if o.nfs {
+// to do on NFS; there to open it so is a call each time, by which the client finds out
+// whether the directory that it knows by that name is still there.
+func (o *OS) dirFlags(doubt bool) int {
+	if o.nfs && !doubt {
 		return parentFlags
 	}
 	return unix.O_RDONLY | unix.O_DIRECTORY
@@ -140,6 +143,10 @@ func (d *dirs) used(f *dirFD, err error) {
 	d.mu.Lock()
 	if err == unix.ENOENT || err == unix.ESTALE {
 		d.forget(f)
+		if d.doubt == nil || len(d.doubt) >= maxDirs {
+			d.doubt = map[string]bool{}
+		}
+		d.doubt[f.name] = true
 	}
 	d.release(f)
 	d.mu.Unlock()
