@@ -33,6 +33,63 @@ func onSlurm(t *testing.T, sl *clustertest.Slurm, hosts []string, serveArgs ...s
 	return s, fmt.Sprintf("#!/bin/sh\necho \"ran $1\" >> %s/$FENCEPOST_JOB_ID\n", out)
 }
 
+// TestSlurmrestTwoHosts: the same over slurmrestd, one host by its socket and
+// one by TCP with a token, on a Slurm that is paused and restarted meanwhile.
+func TestSlurmrestTwoHosts(t *testing.T) {
+	clustertest.NeedRest(t)
+	n := 20
+	if inFull() {
+		n = 100
+	}
+	sl := clustertest.StartSlurm(t, clustertest.SlurmOptions{JWT: true})
+	tcp := sl.StartRestTCP(t)
+	s := newSite(t, []string{"a", "b"}, "--cluster", "slurmrest")
+	s.env = sl.Env()
+	out := filepath.Join(s.dir, "out")
+	if err := os.Mkdir(out, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	// The jobs are those of the token's user, who isn't who runs the hosts.
+	for _, dir := range []string{s.dir, out} {
+		if err := os.Chmod(dir, 0o777); err != nil {
+			t.Fatal(err)
+		}
+	}
+	token := filepath.Join(s.dir, "token")
+	if err := os.WriteFile(token, []byte(sl.Token(t, "daemon", 600)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	conf := filepath.Join(s.dir, "rest.toml")
+	if err := os.WriteFile(conf, fmt.Appendf(nil, "[cluster.slurmrest]\naddress = %q\ntoken_file = %q\ncluster_name = 'fencetest'\nworkdir = '/tmp'\noutput = '/dev/null'\n",
+		tcp.Address, token), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	a, b := s.start("a", "--config", conf), s.start("b", "--config", conf)
+	script := fmt.Sprintf("#!/bin/sh\necho \"ran $1\" >> %s/$FENCEPOST_JOB_ID\n", out)
+	ids := strings.Fields(s.run(0, "send", "--to", a.addr, "--to", b.addr, "--jsonl", s.jobs(n/2, script)))
+	// A new token, and a controller that starts again.
+	if err := os.WriteFile(token, []byte(sl.Token(t, "daemon", 900)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	sl.RestartController(t, false)
+	ids = append(ids, strings.Fields(s.run(0, "send", "--to", b.addr, "--to", a.addr, "--jsonl", s.jobs(n/2, script)))...)
+	s.await(3*time.Minute, n)
+	wantRuns(t, s, sl, ids)
+	secret, err := os.ReadFile(token)
+	if err != nil {
+		t.Fatal(err)
+	}
+	journals, err := filepath.Glob(filepath.Join(s.spool, "hosts", "*", "journal", "*"))
+	if err != nil || len(journals) == 0 {
+		t.Fatalf("%v, %v", journals, err)
+	}
+	for _, j := range journals {
+		if text, err := os.ReadFile(j); err != nil || strings.Contains(string(text), string(secret)) {
+			t.Errorf("%s: %v, or it holds the token", j, err)
+		}
+	}
+}
+
 // wantRuns wants one line in each job's file, and one completion in Slurm's log.
 func wantRuns(t *testing.T, s *site, sl *clustertest.Slurm, ids []string) {
 	t.Helper()
