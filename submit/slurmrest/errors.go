@@ -184,15 +184,3 @@ func (r request) failed(a *answer, status string) error {
 func limitWords(s string) bool {
 	return strings.Contains(s, "SubmitJobLimit") || strings.Contains(s, "MaxSubmitJob") || strings.Contains(s, "MaxJobsPerUser")
 }
-
-// worst is the error of several calls that says the least is sure: one unknown
-// makes all of them unknown.
-func worst(errs []error) error {
-	var first error
-	for _, err := range errs {
-		if err != nil && (first == nil || submit.OutcomeOf(err) == submit.Unknown && submit.OutcomeOf(first) != submit.Unknown) {
-			first = err
-		}
-	}
-	return first
-}

@@ -1,9 +1,12 @@
 package slurmrest_test
 
 import (
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"fmt"
 	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -191,6 +194,9 @@ func TestOutcomes(t *testing.T) {
 			if err == nil || submit.OutcomeOf(err) != c.want {
 				t.Errorf("got %q, %v, want %v", id, err, c.want)
 			}
+			if c.name == "big" && !strings.Contains(fmt.Sprint(err), "over 4194304 bytes") {
+				t.Errorf("got %v, want the limit in it", err)
+			}
 			if err != nil && strings.Contains(err.Error(), "secret-token") {
 				t.Errorf("the token is in %v", err)
 			}
@@ -237,6 +243,28 @@ func TestLostAnswer(t *testing.T) {
 	}
 	if n := len(requests); n != 2 {
 		t.Errorf("got %d requests for two calls", n)
+	}
+}
+
+// TestTLS: a daemon behind TLS is trusted by its certificate alone.
+func TestTLS(t *testing.T) {
+	srv := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		if r.Header.Get("X-SLURM-USER-TOKEN") != "secret-token" || r.Header.Get("X-SLURM-USER-NAME") != "p" {
+			w.WriteHeader(http.StatusUnauthorized)
+		}
+		io.WriteString(w, `{"job_id":17}`)
+	}))
+	srv.Config.ErrorLog = log.New(io.Discard, "", 0)
+	defer srv.Close()
+	cfg := slurmrest.Config{Address: srv.URL, Version: "v0.0.38", Token: func() (string, error) { return "secret-token", nil }, User: "p"}
+	if _, err := newCluster(t, cfg).Submit(t.Context(), clustertest.Request(t, codec.Job{Script: "#!/bin/sh\n"})); submit.OutcomeOf(err) != submit.Unfit {
+		t.Errorf("a certificate of nobody's: got %v, want unfit", err)
+	}
+	cfg.TLS = &tls.Config{RootCAs: x509.NewCertPool()}
+	cfg.TLS.RootCAs.AddCert(srv.Certificate())
+	if id, err := newCluster(t, cfg).Submit(t.Context(), clustertest.Request(t, codec.Job{Script: "#!/bin/sh\n"})); id != "17" || err != nil {
+		t.Errorf("got %q, %v", id, err)
 	}
 }
 

@@ -244,7 +244,16 @@ func (c *Cluster) Release(ctx context.Context, ids []string) error {
 		})
 	}
 	wg.Wait()
-	return worst(errs)
+	var failed []submit.IDError
+	for i, err := range errs {
+		if err != nil {
+			failed = append(failed, submit.IDError{ID: ids[i], Err: err})
+		}
+	}
+	if len(failed) > 0 {
+		return &submit.ReleaseError{Failed: failed}
+	}
+	return nil
 }
 
 func (c *Cluster) release(ctx context.Context, id string) error {
