@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -203,6 +204,24 @@ func (s *Slurm) PauseController(t testing.TB) (wake func()) {
 	t.Helper()
 	s.ctld.signal(syscall.SIGSTOP)
 	return func() { s.ctld.signal(syscall.SIGCONT) }
+}
+
+// CPU is the processor time that its daemons have used.
+func (s *Slurm) CPU() (sum time.Duration) {
+	const tick = time.Second / 100 // USER_HZ, on all that Go runs on
+	for _, d := range append([]*daemon{s.ctld, s.slurmd, s.munged}, s.rest...) {
+		if d == nil {
+			continue
+		}
+		stat, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", d.cmd.Process.Pid))
+		_, rest, _ := strings.Cut(string(stat), ") ")
+		f := strings.Fields(rest)
+		for i := 11; i < 13 && i < len(f); i++ { // utime and stime
+			n, _ := strconv.Atoi(f[i])
+			sum += time.Duration(n) * tick
+		}
+	}
+	return sum
 }
 
 // ResumeNode undoes a drain: after a crash Slurm drains a node that still runs
