@@ -100,6 +100,12 @@ func (b *bench) run(ctx context.Context) (*Report, error) {
 		return nil, err
 	}
 	defer w.close()
+	b.pulse.begin(b.steps(w))
+	if w.held() { // first: what comes later would be in its listings
+		if err := b.againstBare(ctx); err != nil {
+			return nil, err
+		}
+	}
 	all := []spool.Stage{spool.Ingest, spool.Translate, spool.Submit}
 	if err := w.start(ctx, all); err != nil {
 		return nil, err
@@ -108,7 +114,6 @@ func (b *bench) run(ctx context.Context) (*Report, error) {
 	if err := w.settle(ctx); err != nil {
 		return nil, err
 	}
-	b.pulse.begin(b.steps(w))
 	// Buckets are made, and caches filled, before anything is counted.
 	if _, err := w.load(ctx, c.Clients*c.Hosts, c.Clients); err != nil {
 		return nil, err
@@ -131,11 +136,6 @@ func (b *bench) run(ctx context.Context) (*Report, error) {
 	}
 	if c.Backlog > 0 {
 		if err := b.backlog(ctx); err != nil {
-			return nil, err
-		}
-	}
-	if w.held() {
-		if err := b.againstBare(ctx); err != nil {
 			return nil, err
 		}
 	}
