@@ -40,7 +40,8 @@ type Cluster interface {
 	List(ctx context.Context) ([]Job, error)
 
 	// Release releases held jobs by id, never by name. Releasing what is
-	// released or ended does nothing.
+	// released or ended does nothing. An error that isn't the same for all of
+	// them is a *ReleaseError; what isn't sure to have failed is Unknown.
 	Release(ctx context.Context, ids []string) error
 
 	// Cancel cancels one held job by id and must spare it if it is no longer

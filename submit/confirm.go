@@ -202,11 +202,13 @@ func (e *Engine) releaseAll(ctx context.Context, all []*tracked) {
 		e.in.Warn("journal", err)
 	}
 	err := e.cluster.Release(ctx, ids)
-	now := e.env.Now()
+	now, released := e.env.Now(), 0
 	for _, t := range going {
 		t.acted, t.unheld = now, 0
+		err := Released(err, t.id)
 		if err == nil {
 			t.releases++
+			released++
 		}
 		if err == nil || OutcomeOf(err) == Unknown {
 			e.setReleased(t)
@@ -214,9 +216,8 @@ func (e *Engine) releaseAll(ctx context.Context, all []*tracked) {
 	}
 	if err != nil {
 		e.in.Warn("release", err)
-		return
 	}
-	e.tally(func(s *Stats) { s.Released += len(going) })
+	e.tally(func(s *Stats) { s.Released += released })
 }
 
 // absent decides about a job that the cluster doesn't know any more. That it

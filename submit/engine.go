@@ -13,6 +13,7 @@ import (
 type Options struct {
 	Workers      int           // submissions at a time
 	Window       int           // held submissions not yet released, of this host
+	MaxWindow    int           // what Window becomes once submissions waited for a listing; 0 = it doesn't
 	ConfirmAfter time.Duration // a released job counts when it is seen so twice, this far apart
 	ListEvery    time.Duration // one listing of the cluster in this time, at most
 	PastFor      time.Duration // how long the scheduler's record is asked for an absent job
@@ -28,7 +29,7 @@ type Options struct {
 
 // DefaultOptions are the settings unless told otherwise.
 func DefaultOptions() Options {
-	return Options{Workers: 4, Window: 50, ConfirmAfter: 7 * time.Second, ListEvery: 2 * time.Second,
+	return Options{Workers: 4, Window: 200, MaxWindow: 2000, ConfirmAfter: 7 * time.Second, ListEvery: 2 * time.Second,
 		PastFor: time.Minute, ProbeEvery: time.Minute, SweepEvery: time.Minute,
 		Poll: 200 * time.Millisecond, MaxPoll: 2 * time.Second}
 }
@@ -49,6 +50,7 @@ type Engine struct {
 	taker   *spool.Taker
 	look    env.Signal // the tracker has something to do
 	recheck env.Signal // the prober has something to do
+	full    env.Signal // the window keeps workers idle
 
 	mu       sync.Mutex        // never held across a call to env, cluster or instance
 	pin      map[string]string // what the cluster must say of itself; nil = not known yet
@@ -63,6 +65,9 @@ type Engine struct {
 	ages     ages
 	orphans  map[string]bool // held jobs whose epoch was gone at the last sweep; the sweeper's alone
 	stats    Stats
+	window   int    // Options.Window, or MaxWindow
+	underWay int    // submissions, from their start to their seal
+	starved  bool   // the window kept workers idle since the last listing
 	recent   []bool // the last outcomes: whether the cluster took the job
 }
 
@@ -75,7 +80,7 @@ type Stats struct {
 // New is the submit stage of in on a cluster.
 func New(in *spool.Instance, c Cluster, opt Options) *Engine {
 	e := &Engine{in: in, env: in.Env, cluster: c, caps: c.Caps(), opt: opt, tracked: map[string]*tracked{},
-		unfit: notProbed, look: in.Env.NewSignal(), recheck: in.Env.NewSignal()}
+		unfit: notProbed, look: in.Env.NewSignal(), recheck: in.Env.NewSignal(), full: in.Env.NewSignal(), window: opt.Window}
 	e.taker = (&spool.Taker{In: in, Stage: spool.Submit, Poll: opt.Poll, MaxPoll: opt.MaxPoll,
 		Room: e.room, Work: e.handOver}).Init()
 	return e
@@ -125,12 +130,7 @@ func (e *Engine) tally(f func(*Stats)) {
 // room is how many more jobs may be claimed now.
 func (e *Engine) room() int {
 	e.mu.Lock()
-	fit, trial, held, until := e.unfit == "", e.suspect != "", 0, e.sentBack
-	for _, t := range e.tracked {
-		if !t.released {
-			held++
-		}
-	}
+	fit, trial, held, window, until := e.unfit == "", e.suspect != "", e.held(), e.window, e.sentBack
 	e.mu.Unlock()
 	if !fit || until > 0 && e.env.Now() < until || e.Paused != nil && e.Paused() {
 		return 0
@@ -141,7 +141,10 @@ func (e *Engine) room() int {
 		room = 1 - busy
 	}
 	if e.caps.Hold {
-		room = min(room, e.opt.Window-held-busy)
+		if left := window - held - busy; left < room {
+			room = left
+			e.starve()
+		}
 	}
 	if room <= 0 {
 		return 0

@@ -48,6 +48,8 @@ func (e *Engine) handOne(ctx context.Context, c *spool.Claim) error {
 		return errors.Join(err, c.Return(spool.Why{Reason: fmt.Sprintf("exit gate: %v", err)}))
 	}
 	if e.caps.Hold {
+		e.begin()
+		defer e.end()
 		return e.submitHeld(ctx, c, req)
 	}
 	return e.submitSealed(ctx, c, req)
@@ -157,6 +159,7 @@ func (e *Engine) failed(ctx context.Context, err error, u undecided) error {
 		return u.reject(why)
 	case Unavailable:
 		e.tally(func(s *Stats) { s.Unavailable++ })
+		e.narrow()
 		e.pause()
 		return u.back(spool.Why{Reason: why})
 	case Unfit:

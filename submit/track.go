@@ -101,14 +101,14 @@ func (e *Engine) trackLoop(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
-		rest, err := e.trackPass(ctx)
+		r, err := e.trackPass(ctx)
 		if err != nil {
 			e.in.Warn("look after sealed jobs", err)
-			rest = e.opt.ListEvery
+			r = rest{e.opt.ListEvery, e.opt.ListEvery}
 		}
 		// However often it is told that there is something to do: the cluster
 		// is not asked without end.
-		if e.env.Sleep(ctx, rest) != nil {
+		if e.leave(ctx, r) != nil {
 			return
 		}
 		e.noteAges()
@@ -120,23 +120,25 @@ func (e *Engine) trackLoop(ctx context.Context) {
 }
 
 // trackPass does what is due, and returns how long the cluster is left alone.
-func (e *Engine) trackPass(ctx context.Context) (rest time.Duration, err error) {
+func (e *Engine) trackPass(ctx context.Context) (rest, error) {
 	all, now := e.trackedNow(), e.env.Now()
 	due := slices.DeleteFunc(slices.Clone(all), func(t *tracked) bool { return e.dueIn(t, now) > 0 })
 	if len(due) == 0 {
-		return 0, nil
+		return rest{}, nil
 	}
 	if e.caps.Hold && e.caps.List {
 		l, took, err := e.list(ctx)
 		if err != nil {
-			return 0, err
+			return rest{}, err
 		}
+		e.listed()
+		ended := e.env.Now()
 		e.releaseAndConfirm(ctx, all, l)
 		// Releases wait for a listing: list as often as that costs little.
-		return min(max(5*took, shortest), e.opt.ListEvery), nil
+		return e.restAfter(took, e.env.Now()-ended), nil
 	}
 	if err := e.checkPin(ctx); err != nil {
-		return 0, err
+		return rest{}, err
 	}
 	e.askAgain()
 	e.each(due, func(t *tracked) {
@@ -147,11 +149,8 @@ func (e *Engine) trackPass(ctx context.Context) (rest time.Duration, err error) 
 			e.submitAgain(ctx, t)
 		}
 	})
-	return 0, nil
+	return rest{}, nil
 }
-
-// shortest is the time between two listings of a quick cluster.
-const shortest = 200 * time.Millisecond
 
 func (e *Engine) trackedNow() []*tracked {
 	e.mu.Lock()

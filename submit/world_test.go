@@ -67,6 +67,7 @@ type world struct {
 	events []spool.Event
 	// mayPark says whether a job may end in parked/, for this reason.
 	mayPark func(id, why string) bool
+	wrap    func(submit.Cluster) submit.Cluster // what hosts see of the cluster; nil = all
 }
 
 // proc is one instance.
@@ -219,7 +220,11 @@ func (w *world) instance(host string) *proc {
 			panic(err)
 		}
 	})
-	p.eng = submit.New(p.in, w.sim.Client(p.host, clustersim.Site{Host: host, Prefix: prefix, Kill: p.host.Kill}), w.opt)
+	var cluster submit.Cluster = w.sim.Client(p.host, clustersim.Site{Host: host, Prefix: prefix, Kill: p.host.Kill})
+	if w.wrap != nil {
+		cluster = w.wrap(cluster)
+	}
+	p.eng = submit.New(p.in, cluster, w.opt)
 	return p
 }
 

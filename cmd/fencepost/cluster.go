@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"fencepost/cmd/fencepost/config"
+	"fencepost/cmd/fencepost/secure"
 	"fencepost/lease"
 	"fencepost/spool"
 	"fencepost/submit"
@@ -18,6 +20,7 @@ import (
 	"fencepost/submit/http"
 	"fencepost/submit/local"
 	"fencepost/submit/slurm"
+	"fencepost/submit/slurmrest"
 )
 
 // clusterSite is where a backend works.
@@ -38,6 +41,8 @@ func newCluster(c config.Config, s clusterSite, opt *submit.Options) (submit.Clu
 		return newCommand(c.Cluster.Command, s, opt)
 	case "slurm":
 		return newSlurm(c.Cluster.Slurm, s, opt)
+	case "slurmrest":
+		return newRest(c.Cluster.Rest, s, opt)
 	case "gridengine":
 		return newGrid(c.Cluster.Grid, s, opt)
 	case "http":
@@ -119,6 +124,44 @@ func newSlurm(c config.Slurm, s clusterSite, opt *submit.Options) (submit.Cluste
 	return slurm.New(slurm.Config{NamePrefix: s.sp.NamePrefix(), SpoolID: s.sp.ID, Host: s.id.Host, Epoch: s.epoch,
 		Guard: slurm.Guard(c.Guard), SpoolRoot: root, Workdir: c.Workdir, Output: c.Output, Args: args,
 		JobCompFile: c.JobCompFile, Sacct: c.Sacct, SubmitTimeout: c.SubmitTimeout.Duration, CallTimeout: c.CallTimeout.Duration})
+}
+
+// tokenLook is the time between two looks whether a token's file has changed.
+const tokenLook = time.Second
+
+func newRest(c config.Rest, s clusterSite, opt *submit.Options) (submit.Cluster, error) {
+	opt.ConfirmAfter = c.ConfirmAfter.Duration
+	opt.StrictGuard = c.Guard == string(slurmrest.GuardStrict)
+	root := c.SpoolRoot
+	if root == "" {
+		root = s.root
+	}
+	cfg := slurmrest.Config{NamePrefix: s.sp.NamePrefix(), SpoolID: s.sp.ID, Host: s.id.Host, Epoch: s.epoch,
+		Address: c.Address, Insecure: c.Insecure, Version: c.Version, User: c.User, ClusterName: c.ClusterName,
+		Guard: slurmrest.Guard(c.Guard), SpoolRoot: root, Workdir: c.Workdir, Output: c.Output, Partition: c.Partition,
+		Properties: maps.Clone(c.Properties), JobCompFile: c.JobCompFile,
+		SubmitTimeout: c.SubmitTimeout.Duration, CallTimeout: c.CallTimeout.Duration}
+	for name, value := range map[string]string{"account": c.Account, "qos": c.QOS} {
+		if value != "" {
+			if cfg.Properties == nil {
+				cfg.Properties = map[string]string{}
+			}
+			cfg.Properties[name] = value
+		}
+	}
+	var err error
+	if c.TokenFile != "" {
+		if cfg.Token, err = secure.WatchSecret(c.TokenFile, tokenLook); err != nil {
+			return nil, fmt.Errorf("cluster.slurmrest.token_file: %w", err)
+		}
+	}
+	if len(c.CA) > 0 {
+		if cfg.TLS, err = secure.Client(secure.Files{CA: c.CA}); err != nil {
+			return nil, fmt.Errorf("cluster.slurmrest.ca: %w", err)
+		}
+		cfg.TLS.NextProtos = nil // not fencepost's protocol
+	}
+	return slurmrest.New(cfg)
 }
 
 func newGrid(c config.Grid, s clusterSite, opt *submit.Options) (submit.Cluster, error) {

@@ -49,7 +49,7 @@ func newBenchCmd(g *globals) *cobra.Command {
 			"that is of interest, a spool in use, too. In turn with it runs the floor: the same minimal system\n" +
 			"calls without any logic. What counts is the ratio: both had the same machine.\n\n" +
 			"The cluster is one that accepts at once, unless --cluster names one: then real jobs run there,\n" +
-			"which do nothing.\n\n" +
+			"which do nothing. One that submits held is also compared with its own bare calls.\n\n" +
 			"On NFS the calls to the server are counted, too, by stage and kind. docs/bench.md says more.\n\n" +
 			"With --simulate nothing is measured: it is computed, in virtual time, what so many hosts reach on\n" +
 			"one file server, which is a model with a few numbers. The code is the one that ships; the same\n" +
@@ -222,6 +222,18 @@ func printBench(o *show.Out, r *bench.Report) {
 		for _, x := range r.Backlog {
 			t.Row(itoa(x.Entries), itoa(x.Jobs), fmt.Sprintf("%.0f us", x.SecondsPerJob*1e6), fmt.Sprintf("%.1f MiB", float64(x.MaxResidentBytes)/(1<<20)))
 		}
+		t.End()
+	}
+	if c := r.ClusterCalls; c != nil {
+		o.Gap()
+		t = o.Table("TO THE CLUSTER", "JOBS A SECOND", "BARE CALLS", "RATIO")
+		row := func(name string, x bench.Bare) {
+			t.Row(name, number(x.JobsPerSecond), number(x.BareJobsPerSecond), fmt.Sprintf("%.2f", x.Ratio))
+		}
+		for i, x := range c.Rounds {
+			row(fmt.Sprintf("round %d", i+1), x)
+		}
+		row("median", bench.Bare{JobsPerSecond: c.JobsPerSecond, BareJobsPerSecond: c.BareJobsPerSecond, Ratio: c.Ratio})
 		t.End()
 	}
 	if len(r.RPCs) == 0 {

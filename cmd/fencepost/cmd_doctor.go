@@ -197,6 +197,7 @@ func doorOf(c config.Config, host string) doctor.Door {
 	}
 	for _, s := range []doctor.Secret{{Setting: "token_file", File: c.TokenFile}, {Setting: "spool_key_file", File: c.SpoolKeyFile},
 		{Setting: "send.token_file", File: c.Send.TokenFile}, {Setting: "cluster.http.headers_file", File: c.Cluster.HTTP.HeadersFile, Group: true},
+		{Setting: "cluster.slurmrest.token_file", File: c.Cluster.Rest.TokenFile},
 		{Setting: "http_token_file", File: c.HTTPToken, Group: true}} {
 		if s.File != "" {
 			s.File = absoluteFile(s.File)

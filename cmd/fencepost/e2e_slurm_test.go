@@ -33,13 +33,70 @@ func onSlurm(t *testing.T, sl *clustertest.Slurm, hosts []string, serveArgs ...s
 	return s, fmt.Sprintf("#!/bin/sh\necho \"ran $1\" >> %s/$FENCEPOST_JOB_ID\n", out)
 }
 
+// TestSlurmrestTwoHosts: the same over slurmrestd, one host by its socket and
+// one by TCP with a token, on a Slurm that is paused and restarted meanwhile.
+func TestSlurmrestTwoHosts(t *testing.T) {
+	clustertest.NeedRest(t)
+	n := 20
+	if inFull() {
+		n = 100
+	}
+	sl := clustertest.StartSlurm(t, clustertest.SlurmOptions{JWT: true})
+	tcp := sl.StartRestTCP(t)
+	s := newSite(t, []string{"a", "b"}, "--cluster", "slurmrest")
+	s.env = sl.Env()
+	// The jobs are those of the token's user, who isn't who runs the hosts: not
+	// below the test's own directory, which is closed to others.
+	out, err := os.MkdirTemp("", "rest")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(out) })
+	if err := os.Chmod(out, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	token := filepath.Join(s.dir, "token")
+	if err := os.WriteFile(token, []byte(sl.Token(t, "daemon", 600)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	conf := filepath.Join(s.dir, "rest.toml")
+	if err := os.WriteFile(conf, fmt.Appendf(nil, "[cluster.slurmrest]\naddress = %q\ntoken_file = %q\ncluster_name = 'fencetest'\nworkdir = '/tmp'\noutput = '/dev/null'\n",
+		tcp.Address, token), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	a, b := s.start("a", "--config", conf), s.start("b", "--config", conf)
+	script := fmt.Sprintf("#!/bin/sh\necho \"ran $1\" >> %s/$FENCEPOST_JOB_ID\n", out)
+	ids := strings.Fields(s.run(0, "send", "--to", a.addr, "--to", b.addr, "--jsonl", s.jobs(n/2, script)))
+	// A new token, and a controller that starts again.
+	if err := os.WriteFile(token, []byte(sl.Token(t, "daemon", 900)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	sl.RestartController(t, false)
+	ids = append(ids, strings.Fields(s.run(0, "send", "--to", b.addr, "--to", a.addr, "--jsonl", s.jobs(n/2, script)))...)
+	s.await(3*time.Minute, n)
+	wantRuns(t, out, sl, ids)
+	secret, err := os.ReadFile(token)
+	if err != nil {
+		t.Fatal(err)
+	}
+	journals, err := filepath.Glob(filepath.Join(s.spool, "hosts", "*", "journal", "*"))
+	if err != nil || len(journals) == 0 {
+		t.Fatalf("%v, %v", journals, err)
+	}
+	for _, j := range journals {
+		if text, err := os.ReadFile(j); err != nil || strings.Contains(string(text), string(secret)) {
+			t.Errorf("%s: %v, or it holds the token", j, err)
+		}
+	}
+}
+
 // wantRuns wants one line in each job's file, and one completion in Slurm's log.
-func wantRuns(t *testing.T, s *site, sl *clustertest.Slurm, ids []string) {
+func wantRuns(t *testing.T, out string, sl *clustertest.Slurm, ids []string) {
 	t.Helper()
 	// The final record is there once the job is released: give it time to run.
 	// One node on a busy machine starts one or two a second.
 	eventually(t, 5*time.Minute, func() string {
-		ran, _ := os.ReadDir(filepath.Join(s.dir, "out"))
+		ran, _ := os.ReadDir(out)
 		completed := strings.Count(sl.Jobcomp(), "JobState=COMPLETED")
 		if len(ran) >= len(ids) && completed >= len(ids) {
 			return ""
@@ -48,7 +105,7 @@ func wantRuns(t *testing.T, s *site, sl *clustertest.Slurm, ids []string) {
 	})
 	comp := sl.Jobcomp()
 	for _, id := range ids {
-		data, err := os.ReadFile(filepath.Join(s.dir, "out", id))
+		data, err := os.ReadFile(filepath.Join(out, id))
 		if got := strings.Count(string(data), "\n"); err != nil || got != 1 || !strings.HasPrefix(string(data), "ran ") {
 			t.Errorf("job %s: got output %q, %v, want one line", id, data, err)
 		}
@@ -87,7 +144,7 @@ func TestSlurmTwoHosts(t *testing.T) {
 	}
 	wg.Wait()
 	s.await(3*time.Minute, n)
-	wantRuns(t, s, sl, ids)
+	wantRuns(t, filepath.Join(s.dir, "out"), sl, ids)
 }
 
 func TestSlurmKillAndRestart(t *testing.T) {
@@ -118,7 +175,7 @@ func TestSlurmKillAndRestart(t *testing.T) {
 	}
 	b := s.await(3*time.Minute, n)
 	t.Logf("%d kills, %+v", kills, b)
-	wantRuns(t, s, sl, ids)
+	wantRuns(t, filepath.Join(s.dir, "out"), sl, ids)
 	// Submissions whose seal was lost are held for ever until the sweep has
 	// proof that nobody will release them.
 	eventually(t, 3*time.Minute, func() string {

@@ -302,7 +302,7 @@ func TestStoryWithSlurm(t *testing.T) {
 			}
 			st, _ := s.status()
 			t.Logf("status: %s", st.problem("unfit"))
-			wantRuns(t, s, sl, ids)
+			wantRuns(t, filepath.Join(s.dir, "out"), sl, ids)
 			revoked(t, s, b)
 			_ = a
 		})

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -26,6 +27,7 @@ type SlurmOptions struct {
 	MessageTimeout int // seconds; 0 = 10
 	CPUs           int // declared, not real; 0 = 32
 	NoNode         bool
+	JWT            bool // tokens are taken, too; needs their plugin
 }
 
 // Slurm is a running one-node Slurm: munged, slurmctld and slurmd on loopback,
@@ -37,6 +39,7 @@ type Slurm struct {
 	node int
 
 	munged, ctld, slurmd *daemon
+	rest                 []*daemon
 }
 
 // StartSlurm starts a Slurm that ends with the test. Without the programs the
@@ -161,6 +164,12 @@ NodeName=%[1]s NodeAddr=127.0.0.1 CPUs=%[8]d State=UNKNOWN
 PartitionName=main Nodes=%[1]s Default=YES MaxTime=INFINITE State=UP
 `, hostname(), s.port, s.node, s.Dir, or(s.opts.MinJobAge, 300), or(s.opts.MaxJobCount, 10000),
 		or(s.opts.MessageTimeout, 10), or(s.opts.CPUs, 32))
+	if s.opts.JWT {
+		conf += "AuthAltTypes=auth/jwt\nAuthAltParameters=jwt_key=" + s.path("jwt.key") + "\n"
+		if err := os.WriteFile(s.path("jwt.key"), key[:32], 0o600); err != nil {
+			return err
+		}
+	}
 	return os.WriteFile(s.Conf(), []byte(conf), 0o644)
 }
 
@@ -195,6 +204,24 @@ func (s *Slurm) PauseController(t testing.TB) (wake func()) {
 	t.Helper()
 	s.ctld.signal(syscall.SIGSTOP)
 	return func() { s.ctld.signal(syscall.SIGCONT) }
+}
+
+// CPU is the processor time that its daemons have used.
+func (s *Slurm) CPU() (sum time.Duration) {
+	const tick = time.Second / 100 // USER_HZ, on all that Go runs on
+	for _, d := range append([]*daemon{s.ctld, s.slurmd, s.munged}, s.rest...) {
+		if d == nil {
+			continue
+		}
+		stat, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", d.cmd.Process.Pid))
+		_, rest, _ := strings.Cut(string(stat), ") ")
+		f := strings.Fields(rest)
+		for i := 11; i < 13 && i < len(f); i++ { // utime and stime
+			n, _ := strconv.Atoi(f[i])
+			sum += time.Duration(n) * tick
+		}
+	}
+	return sum
 }
 
 // ResumeNode undoes a drain: after a crash Slurm drains a node that still runs
@@ -239,7 +266,7 @@ func (s *Slurm) await(t testing.TB, what string, cond func() bool) {
 
 func (s *Slurm) logs() string {
 	var b strings.Builder
-	for _, name := range []string{"munged.log", "slurmctld.log", "slurmd.log", "munged.out", "slurmctld.out", "slurmd.out"} {
+	for _, name := range []string{"munged.log", "slurmctld.log", "slurmd.log", "munged.out", "slurmctld.out", "slurmd.out", "slurmrestd.out"} {
 		text, err := os.ReadFile(s.path(name))
 		if err != nil {
 			continue
@@ -263,7 +290,7 @@ func (s *Slurm) stop(t testing.TB) {
 			}
 		}
 	}
-	for _, d := range []*daemon{s.slurmd, s.ctld, s.munged} {
+	for _, d := range append(s.rest, s.slurmd, s.ctld, s.munged) {
 		if d != nil {
 			d.end(syscall.SIGTERM)
 		}
@@ -291,6 +318,12 @@ type daemon struct {
 
 func start(t testing.TB, dir string, env []string, args ...string) *daemon {
 	t.Helper()
+	return startAs(t, nil, dir, env, args...)
+}
+
+// startAs starts a program as another user; nil = as this one.
+func startAs(t testing.TB, who *syscall.Credential, dir string, env []string, args ...string) *daemon {
+	t.Helper()
 	out, err := os.OpenFile(filepath.Join(dir, args[0]+".out"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		t.Fatal(err)
@@ -299,7 +332,7 @@ func start(t testing.TB, dir string, env []string, args ...string) *daemon {
 	d := &daemon{cmd: exec.Command(args[0], args[1:]...), done: make(chan struct{})}
 	d.cmd.Env, d.cmd.Stdout, d.cmd.Stderr, d.cmd.Dir = env, out, out, dir
 	// A group of its own: ^C at the tests must not reach it before its turn.
-	d.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	d.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Credential: who}
 	if err := d.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}

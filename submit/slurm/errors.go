@@ -2,6 +2,8 @@ package slurm
 
 import (
 	"errors"
+	"regexp"
+	"slices"
 	"strings"
 
 	"fencepost/submit"
@@ -125,6 +127,47 @@ func callError(op string, r run.Result) error {
 		e.Outcome = submit.Unavailable
 	}
 	return e
+}
+
+// aboutJob is how scontrol names the job that a line is about, at its end.
+var aboutJob = regexp.MustCompile(` for job ([0-9]+)$`)
+
+// releaseErrors tells what a scontrol that failed says of each id. It goes on
+// after one that it couldn't release, and at the end repeats one of the reasons;
+// so an id without a line was released if every line is accounted for. If one
+// isn't, or it was ended by force, such an id's outcome is unknown.
+func releaseErrors(op string, r run.Result, ids []string) (failed []submit.IDError) {
+	said, clear := map[string]string{}, r.Stopped == nil && r.Code > 0
+	var rest []string
+	for line := range strings.Lines(string(r.Stdout) + "\n" + string(r.Stderr)) {
+		line = strings.TrimSpace(line)
+		if m := aboutJob.FindStringSubmatch(line); m != nil && slices.Contains(ids, m[1]) {
+			said[m[1]] = line
+		} else if line != "" {
+			rest = append(rest, line)
+		}
+	}
+	for _, line := range rest {
+		_, reason, ok := strings.Cut(line, " error: ")
+		clear = clear && ok && slices.ContainsFunc(ids, func(id string) bool { return strings.HasPrefix(said[id], reason) })
+	}
+	if r.Said(benignRelease...) {
+		return nil
+	}
+	for _, id := range ids {
+		line, ok := said[id]
+		switch {
+		case ok && slices.ContainsFunc(benignRelease, func(w string) bool { return strings.Contains(line, w) }):
+		case ok:
+			failed = append(failed, submit.IDError{ID: id, Err: &submit.Error{Op: op, Outcome: judge([]byte(line)),
+				Detail: word.Message([]byte(line)), Err: errors.New(r.Why())}})
+		case len(said) == 0:
+			failed = append(failed, submit.IDError{ID: id, Err: callError(op, r)})
+		case !clear:
+			failed = append(failed, submit.IDError{ID: id, Err: &submit.Error{Op: op, Detail: word.Message(r.Stderr), Err: errors.New(r.Why())}})
+		}
+	}
+	return failed
 }
 
 func notStarted(op string, err error) error {

@@ -7,6 +7,7 @@ import (
 	"fencepost/codec"
 	"fencepost/submit"
 	"fencepost/submit/internal/run"
+	"fencepost/submit/internal/slurmjob"
 )
 
 // The pure parts.
@@ -15,12 +16,12 @@ var (
 	ParseListing   = parseListing
 	ParseConfig    = parseConfig
 	ParseSacct     = parseSacct
-	ParseJobComp   = parseJobComp
+	ParseJobComp   = slurmjob.ParseLog
 )
 
 // ScanJobComp reads a whole log.
 func ScanJobComp(log, id string) (submit.Past, error) {
-	return scanJobComp(context.Background(), strings.NewReader(log), id)
+	return slurmjob.ScanLog(context.Background(), strings.NewReader(log), id)
 }
 
 // Judge judges an sbatch that exited with a status.

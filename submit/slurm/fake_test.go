@@ -107,6 +107,43 @@ func TestReleaseOfWhatIsOver(t *testing.T) {
 	}
 }
 
+// TestReleaseSaysWhatEachCameTo: what scontrol of 22.05 says of several ids,
+// recorded, and what isn't sure is unknown.
+func TestReleaseSaysWhatEachCameTo(t *testing.T) {
+	const unknown, unfit = submit.Unknown, submit.Unfit
+	for name, tt := range map[string]struct {
+		script string
+		want   map[string]submit.Outcome // of those that failed
+	}{
+		"one is unknown": {"printf 'Invalid job id specified for job 99\nslurm_suspend error: Invalid job id specified\n' >&2; exit 1", nil},
+		"one is denied":  {"printf 'Access/permission denied for job 18\nslurm_suspend error: Access/permission denied\n' >&2; exit 1", map[string]submit.Outcome{"18": unfit}},
+		"one is denied, one is unknown": {"printf 'Invalid job id specified for job 99\nAccess/permission denied for job 18\nslurm_suspend error: Access/permission denied\n' >&2; exit 1",
+			map[string]submit.Outcome{"18": unfit}},
+		"one with an answer that is none": {"printf 'Unexpected message received for job 18\nslurm_suspend error: Unexpected message received\n' >&2; exit 1",
+			map[string]submit.Outcome{"18": unknown}},
+		"a line about nobody": {"printf 'Access/permission denied for job 18\nsomething else\n' >&2; exit 1",
+			map[string]submit.Outcome{"17": unknown, "18": unfit, "99": unknown}},
+		"another reason": {"printf 'Access/permission denied for job 18\nslurm_suspend error: Socket timed out\n' >&2; exit 1",
+			map[string]submit.Outcome{"17": unknown, "18": unfit, "99": unknown}},
+		"a job that isn't ours": {"printf 'Access/permission denied for job 1\n' >&2; exit 1",
+			map[string]submit.Outcome{"17": unfit, "18": unfit, "99": unfit}},
+		"silent": {"exit 1", map[string]submit.Outcome{"17": unknown, "18": unknown, "99": unknown}},
+		"killed": {"echo 'Invalid job id specified for job 99' >&2; kill -9 $$", map[string]submit.Outcome{"17": unknown, "18": unknown}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			fakePrograms(t, map[string]string{"scontrol": tt.script})
+			c := newCluster(t, slurm.Config{SlurmConf: "/dev/null"})
+			err := c.Release(t.Context(), []string{"17", "18", "99"})
+			for _, id := range []string{"17", "18", "99"} {
+				want, fails := tt.want[id]
+				if got := submit.Released(err, id); (got != nil) != fails || fails && submit.OutcomeOf(got) != want {
+					t.Errorf("%s: got %v, want failed %v: %v", id, got, fails, want)
+				}
+			}
+		})
+	}
+}
+
 func TestReleaseOfManyGoesInChunks(t *testing.T) {
 	out := filepath.Join(t.TempDir(), "args")
 	fakePrograms(t, map[string]string{"scontrol": `echo "$@" >>'` + out + "'"})
@@ -116,7 +153,7 @@ func TestReleaseOfManyGoesInChunks(t *testing.T) {
 		t.Fatal(err)
 	}
 	got, _ := os.ReadFile(out)
-	if n := strings.Count(string(got), "\n"); n != 3 || strings.Count(string(got), "17") != 450 {
+	if n := strings.Count(string(got), "\n"); n != 5 || strings.Count(string(got), "17") != 450 {
 		t.Errorf("got %d calls: %s", n, got)
 	}
 }

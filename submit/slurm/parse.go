@@ -7,8 +7,8 @@ import (
 	"regexp"
 	"strings"
 
-	"fencepost/codec"
 	"fencepost/submit"
+	"fencepost/submit/internal/slurmjob"
 	"fencepost/submit/internal/word"
 )
 
@@ -30,19 +30,10 @@ func parseSubmitted(out []byte) (string, error) {
 		return "", err
 	}
 	id, cluster, several := strings.Cut(line, ";")
-	if !isNumber(id) || several && cluster == "" {
+	if !slurmjob.IsID(id) || several && cluster == "" {
 		return "", errors.New("not a job id where one was expected")
 	}
 	return id, nil
-}
-
-func isNumber(s string) bool {
-	for i := range len(s) {
-		if s[i] < '0' || s[i] > '9' {
-			return false
-		}
-	}
-	return s != "" && s[0] != '0' && len(s) <= 20
 }
 
 // parseListing reads squeue's output in listFormat. A record that isn't whole
@@ -72,8 +63,8 @@ func parseListing(out []byte, prefix string) ([]submit.Job, error) {
 // asked for has a separator in its name: none of ours.
 func job(f []string, prefix string) submit.Job {
 	j := submit.Job{ID: f[0], Name: f[4], Detail: f[1] + " " + f[2]}
-	j.Started = nodes(f[3])
-	j.State = state(f[1], f[2])
+	j.Started = slurmjob.Nodes(f[3])
+	j.State = slurmjob.State(f[1], f[2])
 	if len(f) != listFields {
 		j.Name = strings.Join(f[4:], "?")
 		return j
@@ -81,48 +72,8 @@ func job(f []string, prefix string) submit.Job {
 	if f[5] != "(null)" {
 		j.Token = f[5]
 	}
-	if key, ok := strings.CutPrefix(f[4], prefix); ok {
-		if id, err := codec.CanonicalID(key); err == nil && id == key {
-			j.Key = id
-		}
-	}
+	j.Key = slurmjob.Key(f[4], prefix)
 	return j
-}
-
-// nodes says whether a list of nodes names any.
-func nodes(s string) bool {
-	return s != "" && s != "(null)" && s != "None assigned" && s != "n/a"
-}
-
-// states maps Slurm's base states. What isn't here is held-other: it is
-// unknown to this version, and a person should look.
-var states = map[string]submit.State{
-	"PENDING": submit.Pending, "REQUEUED": submit.Pending, "REQUEUE_FED": submit.Pending,
-	"RUNNING": submit.Running, "CONFIGURING": submit.Running, "COMPLETING": submit.Running,
-	"RESIZING": submit.Running, "SIGNALING": submit.Running, "STAGE_OUT": submit.Running,
-	"STOPPED": submit.Running, "SUSPENDED": submit.Running,
-	"COMPLETED": submit.Done,
-	"FAILED":    submit.Failed, "TIMEOUT": submit.Failed, "NODE_FAIL": submit.Failed, "BOOT_FAIL": submit.Failed,
-	"OUT_OF_MEMORY": submit.Failed, "PREEMPTED": submit.Failed, "DEADLINE": submit.Failed,
-	"LAUNCH_FAILED": submit.Failed, "RECONFIG_FAIL": submit.Failed,
-	"CANCELLED": submit.Cancelled, "REVOKED": submit.Cancelled,
-	"REQUEUE_HOLD": submit.HeldOther, "RESV_DEL_HOLD": submit.HeldOther, "SPECIAL_EXIT": submit.HeldOther,
-}
-
-// state tells our kind of hold from others by the reason.
-func state(base, reason string) submit.State {
-	s, ok := states[base]
-	switch {
-	case !ok:
-		return submit.HeldOther
-	case s != submit.Pending:
-		return s
-	case reason == "JobHeldUser":
-		return submit.Held
-	case strings.Contains(strings.ToLower(reason), "held") || strings.Contains(reason, "JobHoldMaxRequeue"):
-		return submit.HeldOther // JobHeldAdmin, "launch failed requeued held", ...
-	}
-	return submit.Pending
 }
 
 var configLine = regexp.MustCompile(`(?m)^(ClusterName|SlurmctldHost\[\d+\])\s*=\s*(\S.*?)\s*$`)

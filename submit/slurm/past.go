@@ -1,27 +1,18 @@
 package slurm
 
 import (
-	"bufio"
-	"bytes"
 	"context"
 	"errors"
-	"io"
-	"os"
-	"regexp"
 	"strings"
 
 	"fencepost/submit"
+	"fencepost/submit/internal/slurmjob"
 )
 
 // Past asks the job completion log, then the accounting.
 func (c *Cluster) Past(ctx context.Context, id string) (submit.Past, error) {
 	if c.cfg.JobCompFile != "" {
-		f, err := os.Open(c.cfg.JobCompFile)
-		if err != nil {
-			return submit.Past{}, &submit.Error{Outcome: submit.Unavailable, Op: "read job completion log", Err: err}
-		}
-		defer f.Close()
-		p, err := scanJobComp(ctx, f, id)
+		p, err := slurmjob.ReadLog(ctx, c.cfg.JobCompFile, id)
 		if err != nil || p.Known || !c.cfg.Sacct {
 			return p, err
 		}
@@ -38,49 +29,6 @@ func (c *Cluster) Past(ctx context.Context, id string) (submit.Past, error) {
 	return parseSacct(out, id)
 }
 
-// field finds NAME=VALUE in a line of jobcomp/filetxt. Values may have blanks
-// in them, and end where the next field begins.
-var field = regexp.MustCompile(`(?:^| )(JobId|Name|JobState|NodeList)=(.*?)(?: [A-Z][A-Za-z_]*=|$)`)
-
-// scanJobComp looks for the last record of an id: after a crash of the
-// scheduler ids are given out again.
-func scanJobComp(ctx context.Context, r io.Reader, id string) (submit.Past, error) {
-	var p submit.Past
-	want := []byte("JobId=" + id + " ")
-	s := bufio.NewScanner(r)
-	s.Buffer(nil, 1<<20)
-	for s.Scan() {
-		if ctx.Err() != nil {
-			return submit.Past{}, &submit.Error{Outcome: submit.Unavailable, Op: "read job completion log", Err: context.Cause(ctx)}
-		}
-		if bytes.HasPrefix(s.Bytes(), want) {
-			p = parseJobComp(s.Text())
-		}
-	}
-	if err := s.Err(); err != nil {
-		return submit.Past{}, &submit.Error{Outcome: submit.Unavailable, Op: "read job completion log", Err: err}
-	}
-	return p, nil
-}
-
-// parseJobComp reads one line.
-func parseJobComp(line string) submit.Past {
-	f := make(map[string]string)
-	for rest := line; ; {
-		m := field.FindStringSubmatchIndex(rest)
-		if m == nil {
-			break
-		}
-		k := rest[m[2]:m[3]]
-		if _, ok := f[k]; !ok {
-			f[k] = rest[m[4]:m[5]]
-		}
-		rest = rest[m[5]:]
-	}
-	return submit.Past{Known: f["Name"] != "" && f["JobState"] != "", Name: f["Name"],
-		Started: nodes(f["NodeList"]), State: state(f["JobState"], "")}
-}
-
 // parseSacct reads JobID|JobName|State|NodeList; the last record counts.
 func parseSacct(out []byte, id string) (submit.Past, error) {
 	var p submit.Past
@@ -93,7 +41,7 @@ func parseSacct(out []byte, id string) (submit.Past, error) {
 			continue
 		}
 		st, _, _ := strings.Cut(f[2], " ") // CANCELLED by 0
-		p = submit.Past{Known: true, Name: strings.Join(f[1:len(f)-2], "|"), Started: nodes(f[len(f)-1]), State: state(st, "")}
+		p = submit.Past{Known: true, Name: strings.Join(f[1:len(f)-2], "|"), Started: slurmjob.Nodes(f[len(f)-1]), State: slurmjob.State(st, "")}
 	}
 	return p, nil
 }

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"fencepost/submit"
@@ -83,8 +84,13 @@ func (c *Config) fill() error {
 // maxListing bounds what squeue may print: some 400,000 jobs.
 const maxListing = 64 << 20
 
-// releaseChunk is how many ids one scontrol gets.
-const releaseChunk = 200
+// How many ids one scontrol gets, which asks the controller for each of them, one
+// after the other; and how many of them run at once.
+const (
+	leastChunk    = 25
+	releaseChunk  = 200
+	releaseAtOnce = 4
+)
 
 // Cluster is a Slurm.
 type Cluster struct {
@@ -171,17 +177,44 @@ func (c *Cluster) List(ctx context.Context) ([]submit.Job, error) {
 	return jobs, nil
 }
 
-// Release releases by id. Ids that are unknown or over are no error; what is
-// wrong with another one, a listing shows.
+// Release releases by id, many in one call. Ids that are unknown or over are no
+// error; what is wrong with another one, a listing shows.
 func (c *Cluster) Release(ctx context.Context, ids []string) error {
-	var first error
-	for chunk := range slices.Chunk(ids, releaseChunk) {
-		_, err := c.call(ctx, "scontrol release", benignRelease, "scontrol", "release", strings.Join(chunk, ","))
-		if first == nil {
-			first = err
-		}
+	size := min(max(len(ids)/releaseAtOnce, leastChunk), releaseChunk)
+	chunks := slices.Collect(slices.Chunk(ids, size))
+	failed := make([][]submit.IDError, len(chunks))
+	room := make(chan struct{}, releaseAtOnce)
+	var wg sync.WaitGroup
+	for i, chunk := range chunks {
+		room <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-room }()
+			failed[i] = c.release(ctx, chunk)
+		})
 	}
-	return first
+	wg.Wait()
+	if all := slices.Concat(failed...); len(all) > 0 {
+		return &submit.ReleaseError{Failed: all}
+	}
+	return nil
+}
+
+// release runs one scontrol.
+func (c *Cluster) release(ctx context.Context, ids []string) (failed []submit.IDError) {
+	const op = "scontrol release"
+	res, err := run.Run(ctx, run.Spec{Argv: []string{"scontrol", "release", strings.Join(ids, ",")}, Env: c.env(),
+		Timeout: c.cfg.CallTimeout, Limit: maxListing, Dir: "/", StopOn: refusals})
+	if err != nil {
+		err = notStarted(op, err)
+		for _, id := range ids {
+			failed = append(failed, submit.IDError{ID: id, Err: err})
+		}
+		return failed
+	}
+	if res.OK() {
+		return nil
+	}
+	return releaseErrors(op, res, ids)
 }
 
 // Cancel looks, then cancels: scancel's own filter spares what runs, but not

@@ -46,6 +46,9 @@ type Report struct {
 
 	Backlog []Backlog `json:"backlog,omitempty"`
 
+	// ClusterCalls is absent where the cluster has no hold.
+	ClusterCalls *Cluster `json:"cluster_calls,omitempty"`
+
 	accept, submitted         []time.Duration
 	idleAccept, idleSubmitted []time.Duration
 }

@@ -101,12 +101,13 @@ type Limits struct {
 
 // Cluster says where jobs go.
 type Cluster struct {
-	Name       string   `toml:"name" flag:"cluster" shared:"yes" help:"local, command, slurm, gridengine or http"`
+	Name       string   `toml:"name" flag:"cluster" shared:"yes" help:"local, command, slurm, slurmrest, gridengine or http"`
 	ProbeEvery Duration `toml:"probe_every" help:"time between two looks whether this host can submit"`
 	SweepEvery Duration `toml:"sweep_every" help:"time between two looks for held jobs that nobody will release"`
 
 	Command Command `toml:"command"`
 	Slurm   Slurm   `toml:"slurm"`
+	Rest    Rest    `toml:"slurmrest"`
 	Grid    Grid    `toml:"gridengine"`
 	HTTP    HTTP    `toml:"http"`
 	Local   Local   `toml:"local"`
@@ -146,6 +147,29 @@ type Slurm struct {
 	Sacct         bool     `toml:"sacct" help:"ask sacct about jobs that squeue has forgotten"`
 	SubmitTimeout Duration `toml:"submit_timeout" help:"time for sbatch"`
 	CallTimeout   Duration `toml:"call_timeout" help:"time for every other program"`
+}
+
+// Rest is a Slurm cluster behind its REST daemon.
+type Rest struct {
+	Address       string   `toml:"address" help:"slurmrestd's: unix:/PATH, http://HOST:PORT or https://HOST:PORT"`
+	TokenFile     string   `toml:"token_file" help:"file with a token of scontrol token, read again when it changes; mode 0600; empty = the socket says who we are"`
+	User          string   `toml:"user" shared:"yes" help:"whose jobs they are; empty = the token's user, or who runs fencepost"`
+	Version       string   `toml:"version" help:"version of the API, such as v0.0.38; empty = the newest that the daemon has and that was tested"`
+	ClusterName   string   `toml:"cluster_name" shared:"yes" help:"Slurm's ClusterName, which every listed job must bear; empty = any"`
+	CA            List     `toml:"ca" help:"files with the CAs of an https address; empty = the system's"`
+	Insecure      bool     `toml:"insecure" help:"let the token be sent unencrypted to another machine"`
+	Partition     string   `toml:"partition" help:"partition; empty = the cluster's default"`
+	Account       string   `toml:"account" help:"account to charge"`
+	QOS           string   `toml:"qos" help:"quality of service"`
+	Properties    Table    `toml:"properties" help:"more properties of a job as the API names them, such as nice"`
+	ConfirmAfter  Duration `toml:"confirm_after" shared:"yes" help:"time between the two listings that confirm a release"`
+	Guard         string   `toml:"guard" shared:"yes" help:"strict, lenient or off: refuse a second start in the job itself"`
+	Output        string   `toml:"output" help:"file for a job's output, as sbatch --output takes it"`
+	Workdir       string   `toml:"workdir" help:"work directory of jobs that name none; empty = HOME"`
+	SpoolRoot     string   `toml:"spool_root" help:"the spool's path on compute nodes, for the guard; empty = as here"`
+	JobCompFile   string   `toml:"jobcomp_file" help:"file that jobcomp/filetxt writes, if this host can read it"`
+	SubmitTimeout Duration `toml:"submit_timeout" help:"time for a submission"`
+	CallTimeout   Duration `toml:"call_timeout" help:"time for every other request"`
 }
 
 // Grid is a Grid Engine cluster.
@@ -212,6 +236,8 @@ func Default() Config {
 				CancelTimeout: Duration{30 * time.Second}, FindTimeout: Duration{time.Minute}, ProbeTimeout: Duration{30 * time.Second}},
 			Slurm: Slurm{ConfirmAfter: Duration{7 * time.Second}, Guard: "off", SubmitTimeout: Duration{30 * time.Second},
 				CallTimeout: Duration{30 * time.Second}},
+			Rest: Rest{Address: "unix:/run/slurmrestd.socket", ConfirmAfter: Duration{7 * time.Second}, Guard: "off",
+				SubmitTimeout: Duration{30 * time.Second}, CallTimeout: Duration{30 * time.Second}},
 			Grid: Grid{ConfirmAfter: Duration{7 * time.Second}, Guard: "off", SubmitTimeout: Duration{30 * time.Second},
 				CallTimeout: Duration{30 * time.Second}},
 			HTTP:  HTTP{KeyWindow: Duration{24 * time.Hour}, Timeout: Duration{30 * time.Second}},

@@ -86,6 +86,9 @@ func TestMistakes(t *testing.T) {
 		{"key and release", "[cluster.command]\nkey = true\nrelease = ['/r']", "", "needs no key"},
 		{"guard", "[cluster.slurm]\nguard = 'on'", "", "cluster.slurm.guard"},
 		{"slurm args", "[cluster.slurm]\nargs = ['-p', 'x']", "", "not of the form --name=value"},
+		{"rest address", "[cluster.slurmrest]\naddress = 'localhost:6820'", "", "cluster.slurmrest.address"},
+		{"rest version", "[cluster.slurmrest]\nversion = '38'", "", "cluster.slurmrest.version"},
+		{"rest token", "[cluster.slurmrest]\naddress = 'http://localhost:6820'", "", "cluster.slurmrest.token_file: missing"},
 		{"all of them", "workers = 0\n[cluster.local]\nslots = 0", "", "cluster.local.slots: 0"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"net/url"
 	"path"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -16,7 +17,7 @@ import (
 )
 
 // Backends are the names that --cluster takes.
-var backends = []string{"local", "command", "slurm", "gridengine", "http"}
+var backends = []string{"local", "command", "slurm", "slurmrest", "gridengine", "http"}
 
 // StageNames are the words that --stages takes.
 var stageNames = []string{string(spool.Ingest), string(spool.Translate), string(spool.Submit)}
@@ -241,8 +242,28 @@ func (c *Cluster) check(k *checker) {
 		}
 	}
 	k.count("cluster.local.slots", c.Local.Slots, 1, 10_000)
+	c.Rest.check(k)
 	c.Grid.check(k)
 	c.HTTP.check(k, c.Name == "http")
+}
+
+func (r *Rest) check(k *checker) {
+	k.word("cluster.slurmrest.guard", r.Guard, "strict", "lenient", "off")
+	k.duration("cluster.slurmrest.confirm_after", r.ConfirmAfter, 0, time.Hour)
+	k.duration("cluster.slurmrest.submit_timeout", r.SubmitTimeout, time.Second, time.Hour)
+	k.duration("cluster.slurmrest.call_timeout", r.CallTimeout, time.Second, time.Hour)
+	if r.Output != "" && !path.IsAbs(r.Output) {
+		k.add("cluster.slurmrest.output", "%q is not an absolute path", r.Output)
+	}
+	if !regexp.MustCompile(`^(unix:/.+|https?://[^/@]+/?)$`).MatchString(r.Address) {
+		k.add("cluster.slurmrest.address", "%q is not unix:/PATH, http://HOST:PORT or https://HOST:PORT", r.Address)
+	}
+	if r.Version != "" && !regexp.MustCompile(`^v0\.0\.[1-9][0-9]{0,2}$`).MatchString(r.Version) {
+		k.add("cluster.slurmrest.version", "%q is not a version such as v0.0.38", r.Version)
+	}
+	if strings.HasPrefix(r.Address, "http") && r.TokenFile == "" {
+		k.add("cluster.slurmrest.token_file", "missing: nothing else says who we are at %s (scontrol token makes a token)", r.Address)
+	}
 }
 
 func (g *Grid) check(k *checker) {
@@ -274,6 +295,8 @@ func (c *Cluster) submitTime() time.Duration {
 		return c.Command.SubmitTimeout.Duration
 	case "slurm":
 		return c.Slurm.SubmitTimeout.Duration
+	case "slurmrest":
+		return c.Rest.SubmitTimeout.Duration
 	case "gridengine":
 		return c.Grid.SubmitTimeout.Duration
 	case "http":

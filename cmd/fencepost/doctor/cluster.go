@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"time"
 
 	"fencepost/spool"
 	"fencepost/submit"
@@ -25,6 +26,7 @@ func clusterChecks() []check {
 	return []check{
 		{"FP060", "this host can submit", "A host claims nothing of the last stage until its probe passes.", false, on(probeCluster)},
 		{"FP061", "the pinned cluster", "A spool's jobs go to one cluster; a host that is configured for another one does nothing there.", false, on(comparePin)},
+		{"FP062", "the cluster's token", "After its end nothing is submitted, released or listed.", false, on(checkToken)},
 	}
 }
 
@@ -63,4 +65,23 @@ func comparePin(ctx context.Context, p *patient, c submit.Cluster) Finding {
 			"configure this host for the cluster that the spool is pinned to"}
 	}
 	return good(fmt.Sprintf("%v", got))
+}
+
+// tokenLeft is how long before its end a token is warned of.
+const tokenLeft = time.Hour
+
+func checkToken(_ context.Context, _ *patient, c submit.Cluster) Finding {
+	holder, ok := c.(interface{ TokenExpires() time.Time })
+	if !ok {
+		return skipped("this cluster takes no token")
+	}
+	end := holder.TokenExpires()
+	switch left := time.Until(end); {
+	case end.IsZero():
+		return good("no token, or one without an end")
+	case left < tokenLeft:
+		return Finding{Warn, []string{"the token expires at " + end.UTC().Format(time.RFC3339)},
+			"put a new one into the cluster's token_file (scontrol token makes it); it is read without a restart"}
+	}
+	return good("the token expires at " + end.UTC().Format(time.RFC3339))
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"fencepost/lease"
+	"fencepost/submit"
 )
 
 // What tests reach.
@@ -51,6 +52,9 @@ func Sources(cfg Config, hosts []lease.HostState) Finding {
 	p.hosts = hosts
 	return checkSources(p)
 }
+
+// Token makes the check of a cluster's token alone.
+func Token(c submit.Cluster) Finding { return checkToken(context.Background(), nil, c) }
 
 // DoorChecks makes the checks of certificates and secrets, by id.
 func DoorChecks(d Door, machine fs.FS) map[string]Finding {

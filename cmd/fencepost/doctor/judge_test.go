@@ -189,3 +189,24 @@ func TestCluster(t *testing.T) {
 		}
 	}
 }
+
+// tokened is a cluster whose token ends some time.
+type tokened struct {
+	submit.Cluster
+	end time.Time
+}
+
+func (c tokened) TokenExpires() time.Time { return c.end }
+
+func TestClusterToken(t *testing.T) {
+	now := time.Now()
+	for _, c := range []struct {
+		cluster submit.Cluster
+		want    doctor.Verdict
+	}{{nil, doctor.Skipped}, {tokened{}, doctor.OK}, {tokened{end: now.Add(2 * time.Hour)}, doctor.OK},
+		{tokened{end: now.Add(59 * time.Minute)}, doctor.Warn}, {tokened{end: now.Add(-time.Hour)}, doctor.Warn}} {
+		if got := doctor.Token(c.cluster); got.Verdict != c.want {
+			t.Errorf("%+v: got %+v, want %s", c.cluster, got, c.want)
+		}
+	}
+}
