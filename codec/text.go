@@ -43,12 +43,20 @@ func checkText(s string) string {
 // plainText reports whether s is ASCII that people write.
 func plainText[T string | []byte](s T) bool {
 	for i := range len(s) {
-		if c := s[i]; (c < ' ' || c > '~') && c != '\n' && c != '\t' && c != '\r' {
+		if !written[s[i]] {
 			return false
 		}
 	}
 	return true
 }
+
+// written are the bytes of plainText.
+var written = func() (is [256]bool) {
+	for c := range is {
+		is[c] = c >= ' ' && c <= '~' || c == '\n' || c == '\t' || c == '\r'
+	}
+	return is
+}()
 
 // breaksLine reports whether r breaks a line or moves a cursor.
 func breaksLine(r rune) bool {

@@ -137,11 +137,12 @@ func (w *xmlWriter) text(s string) {
 	done := 0
 	if plainText(s) {
 		for i := range len(s) {
-			if escaped := escapedASCII(s[i]); escaped != "" {
-				w.b.WriteString(s[done:i])
-				w.b.WriteString(escaped)
-				done = i + 1
+			if !markup[s[i]] {
+				continue
 			}
+			w.b.WriteString(s[done:i])
+			w.b.WriteString(escapedASCII(s[i]))
+			done = i + 1
 		}
 		w.b.WriteString(s[done:])
 		return
@@ -162,6 +163,14 @@ func (w *xmlWriter) text(s string) {
 	}
 	w.b.WriteString(s[done:])
 }
+
+// markup are the bytes that escapedASCII has something for.
+var markup = func() (is [256]bool) {
+	for c := range is {
+		is[c] = escapedASCII(byte(c)) != ""
+	}
+	return is
+}()
 
 func escapedASCII(c byte) string {
 	switch c {
