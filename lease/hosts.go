@@ -121,6 +121,11 @@ func (w *Watcher) isSilent(h *watched) bool { return h.silent >= missedBeats*w.i
 // show makes what Hosts returns.
 func (w *Watcher) show() {
 	now, wall := w.cfg.Env.Now(), w.cfg.Env.Wall()
+	var own Record
+	var written time.Duration
+	if w.cfg.Own != nil {
+		own, written = w.cfg.Own()
+	}
 	var state []HostState
 	for _, h := range w.hosts {
 		member, enrolled := w.members[h.owner]
@@ -131,8 +136,7 @@ func (w *Watcher) show() {
 		s := HostState{Host: h.owner, Enrolled: enrolled, Member: member, Record: h.rec, Seen: h.known}
 		switch s.Age, s.Measured = now-h.changed, h.moved; {
 		case h.owner == w.cfg.Self && w.cfg.Own != nil:
-			r, at := w.cfg.Own()
-			s.Record, s.Seen, s.Age, s.Measured = r, true, now-at, true
+			s.Record, s.Seen, s.Age, s.Measured = own, true, now-written, true
 		case !h.moved && h.known:
 			s.Age = max(s.Age, wall.Sub(h.rec.At))
 		}
