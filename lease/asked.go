@@ -11,7 +11,7 @@ import (
 // What others ask of an instance, looked at in each heartbeat.
 
 // askedBeats is in how many heartbeats everything is looked at once that others may
-// ask for. A fence is looked for in each, a drain in every other one.
+// ask for. A fence is looked for in each, a drain and the roster in every other one.
 const askedBeats = 4
 
 // turn says whether it is the turn of what is looked at once in askedBeats heartbeats:
@@ -43,7 +43,7 @@ func (l *Lease) look() {
 			l.mu.Unlock()
 		}
 	}
-	if l.absent > 0 || l.turn(3) {
+	if l.absent > 0 || l.turn(1) || l.turn(3) {
 		l.lookAtRoster()
 	}
 }

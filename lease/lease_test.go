@@ -252,7 +252,7 @@ func TestRevokedWhileRunning(t *testing.T) {
 	if _, err := lease.Revoke(ctx, x.admin, "a"); err != nil {
 		t.Fatal(err)
 	}
-	if took, err := x.ends(l, 10*time.Second); !errors.Is(err, lease.ErrRefused) || took > 6*time.Second {
+	if took, err := x.ends(l, 10*time.Second); !errors.Is(err, lease.ErrRefused) || took > 4*time.Second {
 		t.Errorf("got %v after %v", err, took)
 	}
 }
