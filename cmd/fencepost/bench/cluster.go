@@ -99,7 +99,10 @@ func (b *bench) againstBare(ctx context.Context) error {
 	for r := range b.cfg.Rounds {
 		var x Bare
 		parts := []func() error{
-			func() (err error) { x.BareJobsPerSecond, err = p.bare(ctx, b.cfg.Jobs); return errors.Join(err, p.quiet(ctx)) },
+			func() (err error) {
+				x.BareJobsPerSecond, err = p.bare(ctx, b.cfg.Jobs)
+				return errors.Join(err, p.quiet(ctx))
+			},
 			func() (err error) { x.JobsPerSecond, err = p.submitted(ctx, b.cfg.Jobs); return err },
 			func() error { return errors.Join(p.confirmed(ctx), p.quiet(ctx)) },
 		}
