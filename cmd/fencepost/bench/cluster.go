@@ -2,9 +2,11 @@ package bench
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -97,9 +99,12 @@ func (b *bench) againstBare(ctx context.Context) error {
 	for r := range b.cfg.Rounds {
 		var x Bare
 		parts := []func() error{
-			func() (err error) { x.BareJobsPerSecond, err = p.bare(ctx, b.cfg.Jobs); return err },
+			func() (err error) {
+				x.BareJobsPerSecond, err = p.bare(ctx, b.cfg.Jobs)
+				return errors.Join(err, p.quiet(ctx))
+			},
 			func() (err error) { x.JobsPerSecond, err = p.submitted(ctx, b.cfg.Jobs); return err },
-			func() error { return p.confirmed(ctx) },
+			func() error { return errors.Join(p.confirmed(ctx), p.quiet(ctx)) },
 		}
 		if r%2 == 1 {
 			parts[0], parts[1], parts[2] = parts[1], parts[2], parts[0]
@@ -166,6 +171,31 @@ func (b *bench) newPair(ctx context.Context) (*pair, error) {
 func (p *pair) close() {
 	p.stop()
 	p.world.close()
+}
+
+// quietTime is how long jobs that were released may go on running, beside what is
+// measured next.
+const quietTime = 30 * time.Second
+
+// quiet waits until the jobs that were released are over, where they soon are: on
+// a small cluster they take the processors from what is measured next.
+func (p *pair) quiet(ctx context.Context) error {
+	for end := time.Now().Add(quietTime); time.Now().Before(end); {
+		jobs, err := p.cluster.List(ctx)
+		if err != nil {
+			return fmt.Errorf("wait for the jobs' end: %w", err)
+		}
+		if !slices.ContainsFunc(jobs, func(j submit.Job) bool { return j.State == submit.Pending || j.State == submit.Running }) {
+			return nil
+		}
+		p.pulse.tick("waiting for jobs to end")
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(time.Second):
+		}
+	}
+	return nil
 }
 
 // submitted lets the submit stage have n entries, and returns its rate, from the
