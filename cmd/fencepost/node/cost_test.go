@@ -173,7 +173,8 @@ func TestTwoHostsCalls(t *testing.T) {
 		if two > 1.1*one {
 			t.Errorf("two hosts, jobs come in at %d: %.2f calls a job, one host %.2f", fed, two, one)
 		}
-		if reads+lost > jobs/5 {
+		// A host that takes in alone has some of its jobs wait: the other one may take those.
+		if reads > jobs/3 || lost > jobs/20 {
 			t.Errorf("two hosts, jobs come in at %d: %d files read, %d claims lost", fed, reads, lost)
 		}
 	}
