@@ -2,7 +2,10 @@ package spool
 
 import (
 	"slices"
+	"strings"
 	"time"
+
+	"github.com/google/uuid"
 
 	"fencepost/spool/vfs"
 )
@@ -52,9 +55,11 @@ type Peers struct {
 func (p Peers) fall(id string) int { return int(fnv1a(fnvStart, id) % uint32(len(p.Hosts))) }
 
 // candidate is an entry of a listing. Its key says when it is its turn.
+// Most names are ID.EXT: they are kept as 16 bytes.
 type candidate struct {
 	key  uint64
-	name string
+	id   uuid.UUID
+	name string // of another form
 }
 
 // NewQueue is the queue of a stage as host sees it.
@@ -85,7 +90,7 @@ const (
 
 	// keep is how many entries of a listing are kept: enough that listing the next
 	// million costs little for each of them, few enough for a few megabytes.
-	keep = 1 << 15
+	keep = 1 << 16
 
 	// maxStrays bounds how many strays are named.
 	maxStrays = 1000
@@ -130,7 +135,11 @@ func (q *Queue) take() (n Name, ok bool) {
 	if len(q.batch) == 0 {
 		return n, false
 	}
-	n, ok = ParseEntry(q.batch[0].name)
+	if c := q.batch[0]; c.name != "" {
+		n, ok = ParseEntry(c.name)
+	} else {
+		n, ok = Name{ID: c.id.String(), Ext: q.s.Layout.Input(q.stage).Ext}, true
+	}
 	n.Stage = q.stage
 	q.others = q.batch[0].key&otherBit != 0
 	q.batch = q.batch[1:]
@@ -209,13 +218,13 @@ func (l *lister) add(name string) {
 		case name == CanaryName(q.host, l.ext):
 			q.canary = l.now
 		case !IsCanary(name, l.ext) && len(q.Strays) < maxStrays:
-			q.Strays = append(q.Strays, name)
+			q.Strays = append(q.Strays, strings.Clone(name))
 		}
 		return
 	}
 	q.Depth++
 	if _, ok := l.known[name]; ok {
-		l.known[name] = true
+		l.known[strings.Clone(name)] = true // an assignment changes the key, too
 		return
 	}
 	key := l.key(n.ID)
@@ -229,10 +238,20 @@ func (l *lister) add(name string) {
 	if l.full && key > l.worst {
 		return
 	}
-	q.batch = append(q.batch, candidate{key, name})
+	q.batch = append(q.batch, l.keep(key, name, n))
 	if len(q.batch) >= 2*keep {
 		l.cut()
 	}
+}
+
+func (l *lister) keep(key uint64, name string, n Name) candidate {
+	c := candidate{key: key}
+	if id, err := uuid.Parse(n.ID); err == nil && len(name) == idLength+1+len(l.ext) {
+		c.id = id
+	} else {
+		c.name = strings.Clone(name)
+	}
+	return c
 }
 
 // parse is ParseEntry, quick for what most of a long listing is: ID.EXT.
@@ -249,7 +268,7 @@ func (l *lister) ripe(name string, gen int) bool {
 	if !known {
 		first = l.now
 	}
-	l.seen[name] = first
+	l.seen[strings.Clone(name)] = first
 	at := first + Backoff(gen)
 	if at > l.now && (l.q.ripeAt == 0 || at < l.q.ripeAt) {
 		l.q.ripeAt = at

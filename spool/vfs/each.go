@@ -2,8 +2,9 @@ package vfs
 
 // Streamer is an FS that can list a directory without holding all its names.
 type Streamer interface {
-	// Each calls do with each name that List would return. After an error some
-	// names may have been told; what was told then is no listing.
+	// Each calls do with each name that List would return; who keeps one clones it:
+	// its bytes are another's later. After an error some names may have been told;
+	// what was told then is no listing.
 	Each(dir string, do func(name string)) error
 }
 
